@@ -1,0 +1,113 @@
+"""What the two networks are trained to do, and how a run is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..nets.mini import SCALE, Coarse, CoarseOutput, unshuffle
+from .data import Images, Mixture, Pair, draw_pair
+from .degrade import DEGRADATIONS
+
+
+class Objective(Protocol):
+    """A network and its loss."""
+
+    def network(self) -> nn.Module:
+        """A fresh network."""
+        ...
+
+    def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
+        """Scalar loss of one batch."""
+        ...
+
+    def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
+        """Figures on images that the training does not see."""
+        ...
+
+
+def stack(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """Images (n, 3, h, w) and truths (n, 3, 4h, 4w)."""
+    return torch.from_numpy(np.stack([p.image for p in pairs])), torch.from_numpy(np.stack([p.truth for p in pairs]))
+
+
+def enlarge(image: Tensor) -> Tensor:
+    """Bicubic enlargement (a = -0.5) of (n, 3, h, w) by four."""
+    size = (image.shape[-2] * SCALE, image.shape[-1] * SCALE)
+    return F.interpolate(image.float(), size, mode="bicubic", antialias=True)
+
+
+def detail_of(image: Tensor, truth: Tensor) -> Tensor:
+    """What the bicubic enlargement lacks, unshuffled: (n, 48, h, w)."""
+    return unshuffle(truth - enlarge(image))
+
+
+def held_pairs(held: Images, mixture: Mixture, seed: int, count: int) -> list[list[Pair]]:
+    """``count`` pairs of every degradation, the same at every call."""
+    sets = []
+    for index in range(len(DEGRADATIONS)):
+        shares = tuple(float(i == index) for i in range(len(DEGRADATIONS)))
+        only = Mixture(size=mixture.size, shares=shares, keep_flat=0.0)
+        rng = np.random.default_rng([seed, 7, index])
+        sets.append([draw_pair(held, only, rng) for _ in range(count)])
+    return sets
+
+
+def psnr(error: Tensor) -> float:
+    """Mean over the batch of each example's PSNR, in dB, of errors in [-1, 1]."""
+    return float((-10 * torch.log10(error.float().square().mean((1, 2, 3)) + 1e-8)).mean())
+
+
+class CoarseObjective:
+    """L1 on the detail, and the Laplace likelihood of what is left for the amplitude."""
+
+    amplitude_weight = 0.01
+
+    def network(self) -> Coarse:
+        return Coarse()
+
+    def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
+        image, truth = stack(pairs)
+        detail = detail_of(image, truth)
+        out: CoarseOutput = network(image)
+        missed = (detail - out.residual).abs()
+        # A Laplace variable of mean magnitude b has the standard deviation sqrt(2) b.
+        scale = out.amplitude / 2**0.5 + 2e-4
+        likelihood = missed.detach().mean(1, keepdim=True) / scale + torch.log(scale)
+        return missed.mean() + self.amplitude_weight * likelihood.mean()
+
+    def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
+        figures = {}
+        for degradation, pairs in zip(DEGRADATIONS, held_pairs(held, mixture, seed, 24), strict=True):
+            image, truth = stack(pairs)
+            detail = detail_of(image, truth)
+            with torch.no_grad():
+                out: CoarseOutput = network(image)
+            figures[f"gain_{degradation}"] = round(psnr(detail - out.residual) - psnr(detail), 3)
+            spread = ((detail - out.residual).square().mean(1, keepdim=True).sqrt() + 1e-3) / (out.amplitude + 1e-3)
+            figures[f"spread_{degradation}"] = round(float(spread.median()), 3)
+        return figures
+
+
+class RefinerObjective:
+    """Velocity matching on the normalised detail that the coarse network misses."""
+
+    def __init__(self, *, coarse: Path) -> None:
+        self.coarse = Coarse()
+        self.coarse.load_state_dict(torch.load(coarse, weights_only=True, map_location="cpu")["average"])
+        self.coarse.requires_grad_(False)
+
+    def network(self) -> nn.Module:
+        raise NotImplementedError
+
+    def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
+        raise NotImplementedError
+
+    def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
+        raise NotImplementedError

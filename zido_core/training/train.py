@@ -1,0 +1,178 @@
+"""Train the embedded model: first the coarse network, then the refiner on what the coarse one leaves.
+
+    python -m zido_core.training.train coarse --data FOLDER --out RUN
+    python -m zido_core.training.train refiner --data FOLDER --out RUN
+
+Both resume from ``RUN`` when it holds a checkpoint. A run is reproducible: step ``i`` draws its batch from
+(seed, stage, i), so a resumed run sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from .data import Images, Mixture, Pair, draw_pair
+from .objective import CoarseObjective, Objective, RefinerObjective
+
+Stage = Literal["coarse", "refiner"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the weights, besides the images."""
+
+    stage: Stage
+    """Which network is trained."""
+    steps: int = 8000
+    """Length of the cosine schedule."""
+    batch: int = 8
+    """Crops per step."""
+    learning_rate: float = 2e-3
+    """Peak of the schedule."""
+    warmup: int = 200
+    """Steps of linear rise."""
+    weight_decay: float = 1e-4
+    """AdamW's."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.999
+    """Decay of the averaged weights, which are the ones that count."""
+    seed: int = 0
+    """Root of every draw."""
+
+
+@dataclass
+class Progress:
+    """What a checkpoint holds."""
+
+    step: int
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def save(self, path: Path, recipe: Recipe) -> None:
+        """Write beside, then rename: a killed run leaves the previous checkpoint."""
+        state = {"step": self.step, "recipe": asdict(recipe)}
+        state |= {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint of the same architecture."""
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        self.step = state["step"]
+        for name in ("network", "average", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+
+
+def batch_of(images: Images, mixture: Mixture, recipe: Recipe, step: int) -> list[Pair]:
+    """The pairs of one step: a function of the seed, the stage and the step."""
+    rng = np.random.default_rng([recipe.seed, ("coarse", "refiner").index(recipe.stage), step])
+    return [draw_pair(images, mixture, rng) for _ in range(recipe.batch)]
+
+
+def rate_at(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, then a cosine down to 1 % of the peak."""
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    share = min(1.0, (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup))
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def train(objective: Objective, images: Images, mixture: Mixture, recipe: Recipe, out: Path) -> Iterator[dict[str, Any]]:
+    """Train until ``recipe.steps``; yield a log record every 50 steps and save every 200."""
+    training, held = images.split(every=20)
+    progress = start(objective, recipe)
+    checkpoint = out / f"{recipe.stage}.pt"
+    if checkpoint.exists():
+        progress.load(checkpoint)
+    generator = torch.Generator()
+    losses: list[float] = []
+    began = time.monotonic()
+    while progress.step < recipe.steps:
+        step = progress.step
+        pairs = batch_of(training, mixture, recipe, step)
+        generator.manual_seed(recipe.seed * 1_000_003 + step)
+        losses.append(train_step(progress, objective, pairs, generator, recipe))
+        if progress.step % 50 == 0:
+            record = {"step": progress.step, "loss": float(np.mean(losses)), "rate": rate_at(step, recipe)}
+            if progress.step % 500 == 0:
+                record |= objective.watch(progress.average, held, mixture, recipe.seed)
+            yield record | {"seconds": round(time.monotonic() - began, 1)}
+            losses.clear()
+        if progress.step % 200 == 0 or progress.step == recipe.steps:
+            progress.save(checkpoint, recipe)
+
+
+def start(objective: Objective, recipe: Recipe) -> Progress:
+    """Fresh network, its average and its optimiser."""
+    torch.manual_seed(recipe.seed)
+    network, average = objective.network(), objective.network()
+    average.load_state_dict(network.state_dict())
+    average.requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
+    )
+    return Progress(step=0, network=network, average=average, optimizer=optimizer)
+
+
+def train_step(
+    progress: Progress, objective: Objective, pairs: list[Pair], generator: torch.Generator, recipe: Recipe
+) -> float:
+    """One step of AdamW in bfloat16, then the running average; returns the loss."""
+    for group in progress.optimizer.param_groups:
+        group["lr"] = rate_at(progress.step, recipe)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = objective.loss(progress.network, pairs, generator)
+    progress.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(progress.network.parameters(), recipe.clip)
+    progress.optimizer.step()
+    decay = min(recipe.ema, (progress.step + 1) / (progress.step + 10))
+    with torch.no_grad():
+        for mean, value in zip(progress.average.parameters(), progress.network.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+    progress.step += 1
+    return float(loss.detach())
+
+
+def main() -> None:
+    """Command line of the training."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=["coarse", "refiner"])
+    parser.add_argument("--data", type=Path, required=True, help="folder of sharp images")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and the log")
+    parser.add_argument("--steps", type=int, default=Recipe.__dataclass_fields__["steps"].default)
+    parser.add_argument("--batch", type=int, default=Recipe.__dataclass_fields__["batch"].default)
+    parser.add_argument("--learning-rate", type=float, default=Recipe.__dataclass_fields__["learning_rate"].default)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    recipe = Recipe(
+        stage=chosen.stage,
+        steps=chosen.steps,
+        batch=chosen.batch,
+        learning_rate=chosen.learning_rate,
+        seed=chosen.seed,
+    )
+    objective = CoarseObjective() if recipe.stage == "coarse" else RefinerObjective(coarse=chosen.out / "coarse.pt")
+    with (chosen.out / f"{recipe.stage}.jsonl").open("a") as log:
+        for record in train(objective, Images.read(chosen.data), Mixture(), recipe, chosen.out):
+            log.write(json.dumps(record) + "\n")
+            log.flush()
+            print(record, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""What a tile is told: a prompt, and the protocol of everything that makes prompts from pixels.
+
+ZIDO (Moser et al. 2024, section 3.2 and Algorithm 1, line 2): every tile gets the prompt ``y_i = phi(I_i)`` of its own
+piece of the input. ``phi`` is a :class:`Tagger`; the embedded one is ``scene``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Literal, NamedTuple, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidOptions
+from ..tiling.grid import Tile
+
+PromptSource = Literal["tagger", "file", "user"]
+
+
+class Tag(NamedTuple):
+    """A word about a tile and how strongly it applies."""
+
+    name: str
+    """A word of ``vocabulary.VOCABULARY`` or, from other taggers, any word."""
+
+    score: float
+    """0..1. For a degradation (blurred, noisy, compressed) it is its level."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What one tile is told."""
+
+    text: str = ""
+    """Readable text, tags first, then the user's words: ``"water, smooth, slightly noisy"``."""
+
+    tags: tuple[Tag, ...] = ()
+    """The tags that fired, strongest content first, degradations last; what the embedded network reads."""
+
+    negative: str | None = None
+    """What the tile should not look like; None = the model's own default."""
+
+    source: PromptSource = "tagger"
+    """Who wrote it: a tagger, a prompts file or the user."""
+
+    def with_negative(self, negative: str | None) -> Prompt:
+        """The same prompt with this negative prompt where it had none."""
+        return self if negative is None or self.negative is not None else replace(self, negative=negative)
+
+
+class Tagger(Protocol):
+    """Makes one prompt per tile. A tile's prompt depends on the pixels of that tile only."""
+
+    def tag(self, image: npt.NDArray[np.float32], tiles: Sequence[Tile]) -> list[Prompt]:
+        """Prompts of ``tiles`` (pixels of ``image``, which is (3, height, width) float32 in [0, 1])."""
+        ...
+
+
+class NoPrompt:
+    """Says nothing about any tile: unconditional sampling."""
+
+    def tag(self, image: npt.NDArray[np.float32], tiles: Sequence[Tile]) -> list[Prompt]:
+        return [Prompt() for _ in tiles]
+
+
+class FixedPrompt:
+    """Says the same about every tile."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self.prompt = prompt
+
+    def tag(self, image: npt.NDArray[np.float32], tiles: Sequence[Tile]) -> list[Prompt]:
+        return [self.prompt for _ in tiles]
+
+
+class GlobalPrompt:
+    """Says about every tile what another tagger says about the whole image (what ZIDO improves upon)."""
+
+    def __init__(self, tagger: Tagger) -> None:
+        self.tagger = tagger
+
+    def tag(self, image: npt.NDArray[np.float32], tiles: Sequence[Tile]) -> list[Prompt]:
+        whole = Tile(0, 0, image.shape[-2], image.shape[-1])
+        (prompt,) = self.tagger.tag(image, [whole])
+        return [prompt for _ in tiles]
+
+
+TAGGERS: dict[str, str] = {"none": "base:NoPrompt", "scene": "scene:SceneTagger"}
+"""Name of a tagger → module of this package and class, imported when it is asked for."""
+
+
+def tagger_named(name: str) -> Tagger:
+    """The tagger registered under ``name``."""
+    if name not in TAGGERS:
+        raise InvalidOptions(f"unknown tagger {name!r}; choose one of {', '.join(TAGGERS)}")
+    module, _, attribute = TAGGERS[name].partition(":")
+    make = cast("Callable[[], Tagger]", getattr(import_module(f".{module}", __package__), attribute))
+    return make()

@@ -1,0 +1,222 @@
+"""Exactly area-aligned separable resampling of arrays (bands, height, width).
+
+Target pixel ``j`` of ``m`` covers the source interval ``[j*n/m, (j+1)*n/m)`` of ``n``: the extent is kept,
+nothing is shifted, any factor works. Positions are computed with integers, so a window of a huge raster has
+bit for bit the values that the whole raster would have. The sum over taps is taken as
+``x + sum w_k (x_k - x)``, hence a constant stays exactly that constant whatever its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import BadInput
+from .tiling.grid import Size, Tile
+
+Array = npt.NDArray[Any]
+Kernel = Literal["bicubic", "lanczos", "area", "nearest"]
+
+_CHUNK = 1 << 16
+"""Elements that one arithmetic step touches: small enough to stay in the second-level cache."""
+
+_BAND = 1 << 22
+"""Elements of the intermediate image (resampled along one axis only) that are held at a time."""
+
+
+class _Axis(NamedTuple):
+    """Where one axis comes from: ``source`` pixels become ``target`` pixels, by ``kernel``."""
+
+    source: int
+    target: int
+    kernel: Kernel
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Taps:
+    base: npt.NDArray[np.int64]
+    """(n,) source index of the tap whose weight is one minus all others."""
+    index: npt.NDArray[np.int64]
+    """(taps, n) source indexes of the other taps, clamped to the axis."""
+    weight: npt.NDArray[np.float64]
+    """(taps, n) their weights."""
+
+    def moved(self, origin: int) -> _Taps:
+        return _Taps(base=self.base - origin, index=self.index - origin, weight=self.weight)
+
+    def part(self, start: int, stop: int) -> _Taps:
+        part = slice(start, stop)
+        return _Taps(base=self.base[part], index=self.index[:, part], weight=self.weight[:, part])
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First source index that is read, and one past the last."""
+        low, high = int(self.base.min()), int(self.base.max())
+        if self.index.size:
+            low, high = min(low, int(self.index.min())), max(high, int(self.index.max()))
+        return low, high + 1
+
+
+def resize(image: Array, size: Size, kernel: Kernel = "bicubic") -> Array:
+    """Image (bands, h, w) resampled to (bands, *size), same extent.
+
+    ``bicubic`` is Keys' kernel with a = -0.5 and ``lanczos`` has three lobes. Both interpolate when enlarging,
+    are widened by the factor when reducing (no aliasing) and repeat the border pixels. ``area`` is the exact
+    mean over the overlap. ``nearest`` keeps the dtype, whatever it is; the others give float32, or float64 when
+    the image is float64 or has integers of 32 bits and more. Values are not clipped.
+    """
+    height, width = image.shape[-2:]
+    whole = Tile(0, 0, *size)
+    return resize_window(image, (0, 0), Size(height, width), size, whole, kernel)
+
+
+def source_window(target: Tile, source_size: Size, target_size: Size, kernel: Kernel = "bicubic") -> Tile:
+    """The source pixels that ``resize_window`` reads to make ``target`` (in pixels of ``target_size``)."""
+    rows, cols = _axes(target, source_size, target_size, kernel)
+    (top, bottom), (left, right) = rows.span, cols.span
+    return Tile(top, left, bottom - top, right - left)
+
+
+def resize_window(
+    crop: Array,
+    origin: tuple[int, int],
+    source_size: Size,
+    target_size: Size,
+    target: Tile,
+    kernel: Kernel = "bicubic",
+) -> Array:
+    """The part ``target`` of ``resize(whole, target_size)``, from a crop of the whole, bit for bit.
+
+    ``crop`` (bands, h, w) begins at ``origin`` (row, col) of a source of ``source_size`` and holds at least
+    ``source_window(target, ...)``.
+    """
+    rows, cols = _axes(target, source_size, target_size, kernel)
+    rows, cols = rows.moved(origin[0]), cols.moved(origin[1])
+    for taps, have, what in ((rows, crop.shape[1], "rows"), (cols, crop.shape[2], "columns")):
+        low, high = taps.span
+        if low < 0 or high > have:
+            raise BadInput(
+                f"the crop has {what} 0 to {have} and this window needs {low} to {high}: read source_window()"
+            )
+    if kernel == "nearest":
+        return np.take(np.take(crop, cols.base, axis=2), rows.base, axis=1)
+    dtype = np.result_type(crop.dtype, np.float32)
+    out = np.empty((crop.shape[0], target.height, target.width), dtype)
+    # The cheaper axis goes first. It is chosen by the whole sizes, never by the window, to keep the bits.
+    columns_first = target_size.height >= source_size.height
+    step = max(16, _BAND // max(1, crop.shape[0] * (target.width if columns_first else crop.shape[2])))
+    for start, stop in _ranges(target.height, step):
+        band = rows.part(start, stop)
+        top, bottom = band.span
+        source, band = crop[:, top:bottom].astype(dtype, copy=False), band.moved(top)
+        if columns_first:
+            _combine_rows(_combine_columns(source, cols), band, out[:, start:stop])
+        else:
+            between = np.empty((crop.shape[0], stop - start, crop.shape[2]), dtype)
+            _combine_rows(source, band, between)
+            out[:, start:stop] = _combine_columns(between, cols)
+    return out
+
+
+def _combine_rows(image: Array, taps: _Taps, out: Array) -> None:
+    """Weighted sums of rows of ``image`` (bands, h, w) into ``out`` (bands, rows, w)."""
+    term = np.empty_like(image[:, 0])
+    weights = taps.weight.astype(image.dtype).T.tolist()
+    for row, (base, index, weight) in enumerate(zip(taps.base, taps.index.T, weights, strict=True)):
+        reference, total = image[:, base], out[:, row]
+        total[:] = reference
+        for tap, factor in zip(index, weight, strict=True):
+            # Separate operations on purpose: a fused multiply-add would round by position in the vector.
+            np.subtract(image[:, tap], reference, out=term)
+            np.multiply(term, factor, out=term)
+            np.add(total, term, out=total)
+
+
+def _combine_columns(image: Array, taps: _Taps) -> Array:
+    """Weighted sums of columns of ``image`` (bands, h, w): (bands, h, columns)."""
+    bands, height, _ = image.shape
+    out = np.empty((bands, height, len(taps.base)), image.dtype)
+    weights = taps.weight.astype(image.dtype)
+    for start, stop in _ranges(height, max(1, _CHUNK // max(1, bands * len(taps.base)))):
+        source = np.ascontiguousarray(image[:, start:stop])
+        reference = np.take(source, taps.base, axis=2)
+        total, term = reference.copy(), np.empty_like(reference)
+        for index, weight in zip(taps.index, weights, strict=True):
+            np.take(source, index, axis=2, out=term, mode="clip")
+            term -= reference
+            term *= weight
+            total += term
+        out[:, start:stop] = total
+    return out
+
+
+def _ranges(count: int, step: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
+
+
+def _axes(target: Tile, source_size: Size, target_size: Size, kernel: Kernel) -> tuple[_Taps, _Taps]:
+    rows = _taps(_Axis(source_size.height, target_size.height, kernel), target.row, target.height)
+    cols = _taps(_Axis(source_size.width, target_size.width, kernel), target.col, target.width)
+    return rows, cols
+
+
+def _taps(axis: _Axis, start: int, count: int) -> _Taps:
+    """Taps of the target pixels ``start`` to ``start + count`` of an axis."""
+    if axis.source < 1 or count < 1 or start < 0 or start + count > axis.target:
+        raise BadInput(
+            f"cannot resample {axis.source} pixels to pixels {start} to {start + count} of {axis.target}: "
+            "at least one pixel inside the target is needed"
+        )
+    position = np.arange(start, start + count, dtype=np.int64)
+    if axis.kernel == "nearest" or axis.source == axis.target:
+        base = (2 * position + 1) * axis.source // (2 * axis.target)
+        empty = np.empty((0, count))
+        return _Taps(base=base, index=empty.astype(np.int64), weight=empty)
+    if axis.kernel == "area":
+        return _area_taps(axis, position)
+    return _kernel_taps(axis, position)
+
+
+def _area_taps(axis: _Axis, position: npt.NDArray[np.int64]) -> _Taps:
+    """Overlaps in units of 1/(n*m) of the axis, where they are whole numbers."""
+    n, m = axis.source, axis.target
+    begin, end = position * n, (position + 1) * n
+    first, last = begin // m, (end - 1) // m
+    width = n // m if n % m == 0 else -(-n // m) + 1
+    index = np.minimum(first + np.arange(1, width)[:, None], last)
+    reach = first + np.arange(1, width)[:, None]
+    overlap = np.minimum(end, (reach + 1) * m) - np.maximum(begin, reach * m)
+    return _Taps(base=first, index=index, weight=np.maximum(overlap, 0) / n)
+
+
+def _kernel_taps(axis: _Axis, position: npt.NDArray[np.int64]) -> _Taps:
+    n, m = axis.source, axis.target
+    widen = max(1.0, n / m)
+    reach = int(np.ceil((2 if axis.kernel == "bicubic" else 3) * widen))
+    doubled = (2 * position + 1) * n - m  # the target pixel's centre, in units of 1/2m source pixels
+    centre, rest = doubled // (2 * m), doubled % (2 * m)
+    offset = np.arange(1 - reach, reach + 1)[:, None]
+    distance = (offset - rest / (2 * m)) / widen
+    weight = _bicubic(distance) if axis.kernel == "bicubic" else _lanczos(distance)
+    # A running sum adds in one order; a plain sum may pair up the terms depending on the number of pixels.
+    weight /= np.cumsum(weight, axis=0)[-1]
+    others = np.delete(np.arange(2 * reach), reach - 1)
+    index = np.clip(centre + offset[others], 0, n - 1)
+    return _Taps(base=np.clip(centre, 0, n - 1), index=index, weight=weight[others])
+
+
+def _bicubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Keys 1981 with a = -0.5."""
+    x = np.abs(x)
+    inner = (1.5 * x - 2.5) * x * x + 1.0
+    outer = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return np.where(x < 1.0, inner, np.where(x < 2.0, outer, 0.0))
+
+
+def _lanczos(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(np.abs(x) < 3.0, np.sinc(x) * np.sinc(x / 3.0), 0.0)

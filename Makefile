@@ -1,0 +1,62 @@
+# `make demo` and `make test` each set up all they need in .venv; `make help` lists the rest.
+VENV ?= .venv
+# The first Python that is new enough; looked for only when .venv is made.
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell \
+	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+# Two test processes keep two cores busy; more would each load torch again.
+PYTEST_ARGS ?= -n 2
+
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+MADE = $(VENV)/.made
+CORE = $(VENV)/.core
+DEV = $(VENV)/.dev
+
+.PHONY: help demo test lint clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: $(CORE) ## upscale examples/fields.tif; prints where the result and its before/after picture lie
+	@mkdir -p demo
+	$(BIN)/python -m zido_core examples/fields.tif -o demo/fields_x4.tif --overwrite
+	@$(BIN)/python -m zido_core.picture examples/fields.tif demo/fields_x4.tif demo/before-after.png
+	@echo "Result:       $(CURDIR)/demo/fields_x4.tif"
+	@echo "Before/after: $(CURDIR)/demo/before-after.png"
+
+test: lint ## check the code, then run all tests
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(DEV) ## ruff, import-linter, mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
+
+clean: ## remove all that these commands made, .venv included
+	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then \
+		echo "zido needs Python 3.11 or newer and found none; say which with: make PYTHON=/path/to/python3"; exit 1; \
+	elif ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$python cannot make virtual environments yet; run: sudo apt-get install python3-venv"; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$python --version)"; \
+	$$python -m venv $(VENV)
+	@touch $@
+
+# torch first and not quietly: it is by far the longest step. `torch==2.13.0` is met by 2.13.0+cpu, too, which pip
+# prefers where it is offered.
+$(CORE): $(MADE) pyproject.toml constraints.txt
+	@echo "Installing torch, the long step (several minutes on a slow line)"
+	@$(PIP) install -c constraints.txt torch
+	@echo "Installing zido and its other dependencies"
+	@$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(DEV): $(CORE)
+	@echo "Installing the test tools"
+	@$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@

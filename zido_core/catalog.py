@@ -1,0 +1,179 @@
+"""What each model is, as plain data: paper, licence, sizes, defaults, presets, files.
+
+Nothing is imported or loaded to answer these questions, so hosts can list models without torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from .errors import InvalidOptions
+
+Kind = Literal["raster", "photo"]
+"""Where an image comes from: georeferenced data, or a camera. Some defaults differ."""
+
+Preset = Literal["quality", "balanced", "fast", "preview"]
+FusionMethod = Literal["multidiffusion", "mixture", "spot", "spot-hybrid"]
+TileWeights = Literal["uniform", "gaussian", "cosine"]
+TaggerName = Literal["scene", "none"]
+ColorFix = Literal["none", "adain", "wavelet", "lab"]
+Switch = Literal["auto", "on", "off"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+NO_OVERRIDES: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """One file that a model needs."""
+
+    path: str
+    """Relative to the model's folder; for embedded models relative to the package."""
+
+    card: str | None = None
+    """JSON file beside it whose ``sha256`` the file must have."""
+
+    embedded: bool = False
+    """Ships with zido, so it is always there and never downloaded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescriptor:
+    """A model and its own defaults. All sizes are output pixels at the native scale."""
+
+    name: str
+    """What ``--model`` takes."""
+
+    title: str
+    """One line for lists and menus."""
+
+    paper: str
+    """Where the method comes from."""
+
+    citation: str
+    """Authors, year, identifier."""
+
+    licence: str
+    """SPDX identifier or name of the licence of the weights."""
+
+    commercial: bool
+    """Whether the licence of the weights allows commercial use; if not, a notice is shown."""
+
+    native_scale: int
+    """Factor the network works at; other scales are resampled exactly from it."""
+
+    tile_size: int
+    """Side of a tile."""
+
+    tile_overlap: int
+    """Least overlap of neighbouring tiles."""
+
+    tile_multiple: int
+    """A tile's side is a multiple of this, because the network halves it several times."""
+
+    latent_stride: int
+    """Output pixels per latent pixel; the overlap is a multiple of this."""
+
+    tile_weights: TileWeights
+    """How a tile's prediction fades towards its border."""
+
+    fusion: FusionMethod
+    """How the predictions of overlapping tiles become one."""
+
+    steps: int
+    """Diffusion steps."""
+
+    guidance_scale: float
+    """Weight of the prompts; 1 means no guidance, which halves the work."""
+
+    fidelity: float
+    """0 keeps all that the diffusion invents, 1 only what is certain."""
+
+    prompts: str
+    """``local``, ``global`` or ``none``."""
+
+    negative_prompt: str
+    """What the guidance moves away from."""
+
+    tagger: TaggerName
+    """What reads the prompts off the image."""
+
+    color_fix_raster: ColorFix
+    """Colour correction for georeferenced data."""
+
+    color_fix_photo: ColorFix
+    """Colour correction for photographs."""
+
+    consistency_raster: Literal["on", "off"] = "on"
+    """Back-projection for georeferenced data: the mean of each output block equals its input pixel."""
+
+    consistency_photo: Literal["on", "off"] = "off"
+    """Back-projection for photographs."""
+
+    precisions: Mapping[str, Precision]
+    """The precision that ``auto`` means for each kind of device: cpu, cuda, mps."""
+
+    memory: str
+    """Memory needed, for people."""
+
+    files: tuple[ModelFile, ...]
+    """What must be on disk."""
+
+    presets: Mapping[Preset, Mapping[str, object]] = field(default_factory=dict)
+    """Option values of each preset; a preset without an entry is the model's own defaults."""
+
+    def preset(self, name: Preset) -> Mapping[str, object]:
+        """Option values that this preset changes from the model's own defaults."""
+        return self.presets.get(name, NO_OVERRIDES)
+
+
+MINI = ModelDescriptor(
+    name="mini",
+    title="Embedded small model: works offline, also without a GPU",
+    paper="ZIDO, section 6: a regression model first, local diffusion on what it leaves",
+    citation="Moser, Frolov, Nauen, Raue, Dengel: Zoomed In, Diffused Out (2024), arXiv:2411.12072",
+    licence="MIT",
+    commercial=True,
+    native_scale=4,
+    tile_size=512,
+    tile_overlap=128,
+    tile_multiple=32,
+    latent_stride=4,
+    tile_weights="cosine",
+    fusion="multidiffusion",
+    steps=4,
+    guidance_scale=1.0,
+    fidelity=0.5,
+    prompts="local",
+    negative_prompt="",
+    tagger="scene",
+    color_fix_raster="none",
+    color_fix_photo="wavelet",
+    precisions={"cpu": "fp32", "cuda": "bf16", "mps": "fp32"},
+    memory="under 2 GB, CPU or GPU",
+    files=(ModelFile(path="weights/mini.safetensors", card="weights/mini.json", embedded=True),),
+    presets={
+        "quality": {"steps": 8},
+        "fast": {"steps": 2},
+        "preview": {"fidelity": 1.0},
+    },
+)
+
+MODELS: Mapping[str, ModelDescriptor] = MappingProxyType({model.name: model for model in (MINI,)})
+"""All models by name, in the order in which lists show them."""
+
+DEFAULT_MODEL = MINI.name
+
+
+def describe(name: str) -> ModelDescriptor:
+    """The model of that name; an unknown name is answered with the nearest known one."""
+    try:
+        return MODELS[name]
+    except KeyError:
+        near = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known models: {', '.join(MODELS)}"
+        raise InvalidOptions(f"there is no model {name!r}{hint}") from None

@@ -2,8 +2,10 @@
 
 One JSON object per line, ``{"v": 1, "type": "progress", ...}``. Fields that have their default are left out,
 unknown keys are ignored and an unknown type decodes to None, so that either side may be newer. Pixels never
-travel: files do. The order is Started, Plan, then Stage, Progress, Warning and Preview as they come, and exactly
-one of Done, Failed and Cancelled at the end. The pipeline tells Plan to Preview; who runs it tells the others.
+travel: files do.
+
+The order is Started, Plan, then Stage, Progress, Warning and Preview as they come, and exactly one of Done,
+Failed and Cancelled at the end. The pipeline tells Plan to Preview; who runs it tells the others.
 """
 
 from __future__ import annotations

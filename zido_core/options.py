@@ -1,8 +1,8 @@
 """Every option, once: Python, command line, forms, Processing and the manifest all derive from these fields.
 
 ``Options`` is what a user says and may be partial: None leaves the choice to the preset, the model or the
-input. ``resolve`` makes the full set that a run works with and that is written into its output. Sizes are output
-pixels at the model's native scale.
+input. ``resolve`` makes the full set that a run works with and that is written into its output. Sizes are
+output pixels at the model's native scale.
 """
 
 # ruff: noqa: RUF009 - option() makes a dataclass field
@@ -35,20 +35,15 @@ DataType = Literal["uint8", "uint16", "int16", "uint32", "int32", "float32", "fl
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 
 
-# fmt: off - an option stays a paragraph
+# An option stays a paragraph:
+# fmt: off
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What a user says. Values are checked, and brought into their type, when the object is made."""
 
     scale: float | None = option(
-        None,
-        group="main",
-        minimum=1,
-        maximum=8,
-        unit="times",
-        short="-s",
-        help="how many times larger",
-        effect="Larger takes more time and invents more.",
+        None, group="main", minimum=1, maximum=8, unit="times", short="-s",
+        help="how many times larger", effect="Larger takes more time and invents more.",
     )
     """Output pixels per input pixel along a side, 1 to 8; None: the model's native factor."""
 
@@ -56,21 +51,14 @@ class Options:
     """Name in the catalogue."""
 
     preset: Preset = option(
-        "balanced",
-        group="main",
-        short="-p",
-        help="a set of good values",
-        effect="quality is slowest; preview is quickest and uses no diffusion.",
+        "balanced", group="main", short="-p",
+        help="a set of good values", effect="quality is slowest; preview is quickest and uses no diffusion.",
     )
     """Values for what is not set otherwise; see ``ModelDescriptor.presets``."""
 
     fidelity: float | None = option(
-        None,
-        group="main",
-        minimum=0,
-        maximum=1,
-        help="how close to the input",
-        effect="0: most detail, invented; 1: only what is certain.",
+        None, group="main", minimum=0, maximum=1,
+        help="how close to the input", effect="0: most detail, invented; 1: only what is certain.",
     )
     """Blend of certain (1) and synthesised (0) detail, 0 to 1; None: the model's own."""
 
@@ -78,107 +66,68 @@ class Options:
     """Free text; empty: the tagger's words alone."""
 
     negative_prompt: str | None = option(
-        None,
-        group="prompts",
-        advanced=True,
+        None, group="prompts", advanced=True,
         help="what it should not look like; needs guidance above 1",
     )
     """Free text; None: the model's own."""
 
     prompts: str | None = option(
-        None,
-        group="prompts",
-        metavar="local|global|none|FILE",
+        None, group="prompts", metavar="local|global|none|FILE",
         help="a prompt for each tile, one for all, none, or read from a file",
     )
     """``local``, ``global``, ``none`` or the path of a GeoJSON/JSON file; None: the model's own."""
 
     tagger: TaggerName | None = option(
-        None,
-        group="prompts",
-        advanced=True,
+        None, group="prompts", advanced=True,
         help="what reads the prompts off the image",
     )
     """Name of the tagger; None: the model's own."""
 
     save_prompts: str | None = option(
-        None,
-        group="prompts",
-        metavar="FILE",
-        result=False,
+        None, group="prompts", metavar="FILE", result=False,
         help="write the prompts of all tiles to this GeoJSON file; edit it and give it to --prompts",
     )
     """Path of the GeoJSON file to write; None: none."""
 
     fusion: FusionMethod | None = option(
-        None,
-        group="tiling",
-        advanced=True,
+        None, group="tiling", advanced=True,
         help="how predictions of overlapping tiles become one",
     )
     """Method of the sampler; None: the model's own."""
 
     tile_size: int | None = option(
-        None,
-        group="tiling",
-        advanced=True,
-        minimum=32,
-        maximum=8192,
-        unit="px",
-        help="side of a tile",
-        effect="Larger sees more context and takes more memory.",
+        None, group="tiling", advanced=True, minimum=32, maximum=8192, unit="px",
+        help="side of a tile", effect="Larger sees more context and takes more memory.",
     )
     """Side of a tile, px, a multiple of the model's ``tile_multiple``; None: the model's own."""
 
     tile_overlap: int | None = option(
-        None,
-        group="tiling",
-        advanced=True,
-        minimum=0,
-        maximum=8191,
-        unit="px",
-        help="least overlap of neighbouring tiles",
-        effect="More is smoother and slower.",
+        None, group="tiling", advanced=True, minimum=0, maximum=8191, unit="px",
+        help="least overlap of neighbouring tiles", effect="More is smoother and slower.",
     )
     """Least overlap, px, less than the tile; None: the model's share of the tile size."""
 
     tile_weights: TileWeights | None = option(
-        None,
-        group="tiling",
-        advanced=True,
+        None, group="tiling", advanced=True,
         help="how a tile fades towards its border",
     )
     """Weight of a tile's prediction over its area; None: what suits the fusion and the model."""
 
     tile_batch: int | None = option(
-        None,
-        group="tiling",
-        advanced=True,
-        minimum=1,
-        maximum=1024,
-        result=False,
-        help="tiles computed at once",
-        effect="Faster on a GPU, more memory; the result is the same.",
+        None, group="tiling", advanced=True, minimum=1, maximum=1024, result=False,
+        help="tiles computed at once", effect="Faster on a GPU, more memory; the result is the same.",
     )
     """Tiles per call of the network; None: what fits."""
 
     steps: int | None = option(
-        None,
-        group="sampling",
-        minimum=1,
-        maximum=1000,
-        help="diffusion steps",
-        effect="More is finer and slower.",
+        None, group="sampling", minimum=1, maximum=1000,
+        help="diffusion steps", effect="More is finer and slower.",
     )
     """Number of diffusion steps; None: the model's own."""
 
     guidance_scale: float | None = option(
-        None,
-        group="sampling",
-        minimum=0,
-        maximum=30,
-        help="how strongly prompts steer; 1 is off",
-        effect="Above 1 takes twice the time.",
+        None, group="sampling", minimum=0, maximum=30,
+        help="how strongly prompts steer; 1 is off", effect="Above 1 takes twice the time.",
     )
     """Classifier-free guidance weight; None: the model's own."""
 
@@ -189,34 +138,25 @@ class Options:
     """Colour correction of the result; None: the model's own for this kind of image."""
 
     consistency: Switch = option(
-        "auto",
-        group="radiometry",
+        "auto", group="radiometry",
         help="make the mean of each block of output equal its input pixel; auto: on for rasters",
     )
     """Back-projection."""
 
     bands: tuple[int, ...] | None = option(
-        None,
-        group="radiometry",
-        minimum=1,
-        maximum=65535,
-        metavar="R,G,B",
+        None, group="radiometry", minimum=1, maximum=65535, metavar="R,G,B",
         help="bands that the model sees, one or three; auto: by colour interpretation",
     )
     """Band numbers from 1, one (gray) or three (red, green, blue); None: by colour interpretation."""
 
     extra_bands: ExtraBands = option(
-        "bicubic",
-        group="radiometry",
+        "bicubic", group="radiometry",
         help="the other bands: smooth enlargement, with detail from the first three, or left out",
     )
     """What happens to bands that the model does not see."""
 
     stretch: str = option(
-        "auto",
-        group="radiometry",
-        advanced=True,
-        metavar="HOW",
+        "auto", group="radiometry", advanced=True, metavar="HOW",
         pattern=rf"auto|none|minmax|(percentile|range):{_NUMBER},{_NUMBER}",
         expected="auto, none, minmax, percentile:LO,HI or range:LO,HI",
         help="what the model sees as black and white: auto, none, minmax, percentile:2,98, range:0,3000",
@@ -224,31 +164,20 @@ class Options:
     """Which values map to 0 and 1; all values survive, the output has the input's range."""
 
     dtype: DataType | None = option(
-        None,
-        group="radiometry",
-        advanced=True,
+        None, group="radiometry", advanced=True,
         help="data type of the output; auto: as the input",
     )
     """numpy name; None: the input's."""
 
     nodata: float | None = option(
-        None,
-        group="radiometry",
-        advanced=True,
-        metavar="VALUE",
+        None, group="radiometry", advanced=True, metavar="VALUE",
         help="value that marks missing pixels; auto: as the input says",
     )
     """Value of missing pixels in input and output; None: the input's own, if any."""
 
     creation_options: tuple[str, ...] = option(
-        (),
-        group="output",
-        advanced=True,
-        short="-co",
-        metavar="KEY=VALUE",
-        result=False,
-        pattern=r"[A-Za-z_][A-Za-z0-9_]*=.+",
-        expected="KEY=VALUE, such as COMPRESS=ZSTD",
+        (), group="output", advanced=True, short="-co", metavar="KEY=VALUE", result=False,
+        pattern=r"[A-Za-z_][A-Za-z0-9_]*=.+", expected="KEY=VALUE, such as COMPRESS=ZSTD",
         help="GDAL creation option; may be repeated",
     )
     """GDAL creation options, ``KEY=VALUE`` each."""
@@ -260,11 +189,7 @@ class Options:
     """Replace an existing output; else that is an error."""
 
     manifest: str | None = option(
-        None,
-        group="output",
-        advanced=True,
-        metavar="FILE",
-        result=False,
+        None, group="output", advanced=True, metavar="FILE", result=False,
         help="write how it was made to this JSON file",
     )
     """Path of the JSON file to write; None: none. The output itself carries the same facts in any case."""
@@ -273,12 +198,8 @@ class Options:
     """Plan and stop."""
 
     device: str = option(
-        "auto",
-        group="system",
-        result=False,
-        metavar="auto|cpu|cuda[:N]|mps",
-        pattern=r"auto|cpu|mps|cuda(:\d+)?",
-        expected="auto, cpu, cuda, cuda:N or mps",
+        "auto", group="system", result=False, metavar="auto|cpu|cuda[:N]|mps",
+        pattern=r"auto|cpu|mps|cuda(:\d+)?", expected="auto, cpu, cuda, cuda:N or mps",
         help="what computes",
     )
     """Where the network runs."""
@@ -290,44 +211,28 @@ class Options:
     """Nothing is fetched, also where the rest would allow it."""
 
     allow_remote: bool = option(
-        False,
-        group="system",
-        advanced=True,
-        result=False,
+        False, group="system", advanced=True, result=False,
         help="allow inputs on the network (http, /vsi...)",
     )
     """Without it only local files are opened."""
 
     allow_vrt: bool = option(
-        False,
-        group="system",
-        advanced=True,
-        result=False,
+        False, group="system", advanced=True, result=False,
         help="allow inputs that point to other files (VRT)",
     )
     """Without it such files are refused, whatever their suffix."""
 
     max_pixels: int = option(
-        2_000_000_000,
-        group="system",
-        advanced=True,
-        minimum=1,
-        maximum=10**12,
-        unit="px",
-        result=False,
+        2_000_000_000, group="system", advanced=True, minimum=1, maximum=10**12, unit="px", result=False,
         help="refuse larger inputs",
     )
     """Greatest number of input pixels; guards against files that lie about their size."""
 
     debug: bool = option(
-        False,
-        group="system",
-        advanced=True,
-        result=False,
+        False, group="system", advanced=True, result=False,
         help="show where an error happened",
     )
     """Tracebacks."""
-    # fmt: on
 
     def __post_init__(self) -> None:
         for name, spec in OPTIONS.items():
@@ -350,6 +255,7 @@ class Options:
         values = {name: getattr(self, name) for name in OPTIONS}
         return {name: jsonable(value) for name, value in values.items() if value != OPTIONS[name].default}
 
+# fmt: on
 
 OPTIONS: Mapping[str, OptionSpec] = specs_of(Options)
 """The specification of every option by name, in the order of forms and help texts."""

@@ -1,4 +1,4 @@
-"""Entry point of the QGIS plugin: the repository root is the plugin's folder. The work is done by `zido_core`."""
+"""Entry point of the QGIS plugin: the repository root is its folder. The work is done by `zido_core`."""
 
 
 def classFactory(iface: object) -> object:

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 UTM = {"crs": "EPSG:32750", "transform": Affine(0.5, 0.0, 297_495.0, 0.0, -0.5, 9_050_564.0)}
 DEGREES = {"crs": "EPSG:4326", "transform": Affine(1e-5, 0.0, 115.16, 0.0, -1e-5, -8.585)}
-ROTATED = {"crs": "EPSG:32750", "transform": Affine.translation(3e5, 9e6) * Affine.rotation(30) * Affine.scale(2, -3)}
+TURNED = Affine.translation(3e5, 9e6) * Affine.rotation(30) * Affine.scale(2, -3)
+ROTATED = {"crs": "EPSG:32750", "transform": TURNED}
 NOWHERE: dict[str, Any] = {}
 
 
@@ -37,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder with `pack-eval` and `pack-train`, real imagery that is too large for the repository."""
-    return _folder("ZIDO_DATA_DIR", ROOT.parent / "shared" / "data", "the real imagery (pack-eval, pack-train)")
+    return _folder("ZIDO_DATA_DIR", ROOT.parent / "shared" / "data", "pack-eval and pack-train")
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +100,7 @@ def make_raster(tmp_path: Path) -> Callable[..., Path]:
     ]
 )
 def tiny_raster(request: pytest.FixtureRequest, make_raster: Callable[..., Path]) -> Path:
-    """A 13 x 17 GeoTIFF of three bands; where it has nodata, a corner of 4 x 5 pixels is nodata in all bands."""
+    """A 13 x 17 GeoTIFF of three bands; if it has nodata, one corner of 4 x 5 pixels is."""
     dtype, nodata, place = request.param
     pixels = smooth_pixels((3, 13, 17), dtype)
     if nodata is not None:
@@ -108,7 +109,7 @@ def tiny_raster(request: pytest.FixtureRequest, make_raster: Callable[..., Path]
 
 
 def smooth_pixels(shape: tuple[int, int, int], dtype: str, seed: int = 0) -> np.ndarray:
-    """Pixels (bands, h, w) like those of a picture: neighbours are alike; no value is 0, the dtype's limit or NaN."""
+    """Pixels (bands, h, w) with neighbours alike, as in a picture; none is 0, NaN or the dtype's limit."""
     waves = np.random.default_rng(seed).uniform(0.2, 0.8, (shape[0], 3))
     row, col = np.mgrid[: shape[1], : shape[2]] / 8.0
     unit = np.stack([0.5 + 0.4 * np.sin(a * row + b * col + 6 * c) for a, b, c in waves])

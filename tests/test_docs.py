@@ -1,0 +1,70 @@
+"""The documents say what is true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import zido_core
+from zido_core.option_spec import specs_of
+from zido_core.options import Options
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def code_blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text(name), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(("name", "lines"), [("README.md", 150), ("CONTRIBUTING.md", 80)])
+def test_first_reading_is_short(name: str, lines: int) -> None:
+    assert len(text(name).splitlines()) <= lines
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_within_the_project_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link and not link.startswith("mailto:")]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+def test_make_commands_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE))
+    for name in ("README.md", "CONTRIBUTING.md"):
+        shell = "".join(code_blocks(name, "(?:sh|bash)"))
+        assert set(re.findall(r"^make ([a-z]+)", shell, re.MULTILINE)) <= targets, name
+    assert {"demo", "test"} <= targets
+
+
+def test_python_in_the_readme_compiles() -> None:
+    blocks = code_blocks("README.md", "python")
+    assert blocks
+    for block in blocks:
+        compile(block, "README.md", "exec")
+
+
+def test_changelog_tells_of_this_version() -> None:
+    assert f"## [{zido_core.__version__}]" in text("CHANGELOG.md")
+
+
+def test_architecture_has_a_paragraph_for_every_module() -> None:
+    described = set(re.findall(r"`([\w/]+(?:\.py|/))`", text("ARCHITECTURE.md")))
+    core = ROOT / "zido_core"
+    modules = {path.relative_to(core).as_posix() for path in core.rglob("*.py") if path.name != "__init__.py"}
+    assert modules - described == set()
+    assert {name for name in described if name.endswith(".py") and not (core / name).exists()} == set()
+
+
+def test_options_are_documented() -> None:
+    page = ROOT / "docs" / "options.md"
+    if not page.exists():
+        pytest.skip("docs/options.md does not exist yet")
+    described = page.read_text(encoding="utf-8")
+    assert {spec.flag for spec in specs_of(Options).values() if f"`{spec.flag}" not in described} == set()

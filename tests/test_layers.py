@@ -1,0 +1,97 @@
+"""Who may import whom, and what files may be called and how long they may get."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PRODUCT = ("zido_core", "plugin", "qgis", "gimp")
+HOST_PACKAGES = {"qgis", "gi", "PyQt5", "PyQt6", "PySide2", "PySide6", "sip", "plugin", "gimp"}
+TEXT = {".py", ".md", ".toml", ".txt", ".json", ".yml", ".yaml", ".sh", ".cfg", ".ini", ""}
+
+# A path that exists on one machine only, or the address of a package index: neither belongs into a project.
+ONE_MACHINE = re.compile(
+    r"(?<![\w./>~-])/(?:home|root|Users|mnt|media|srv)/\w"
+    r"|(?<![\w./])/\w+/(?:main|shared|scratch)\b"
+    r"|--(?:extra-)?index-url|--find-links|://[\w.-]*(?:pypi|pythonhosted|files\.python)[\w.-]*/"
+)
+
+
+def project_files() -> list[Path]:
+    """Files that git has, or would add."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout, so it is not known which files belong to the project")
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def modules(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_import_contracts_are_kept() -> None:
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-logo", "--no-cache"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "0 broken" in ran.stdout
+
+
+def test_core_names_no_host_even_where_it_would_import_late() -> None:
+    found = [f"{path.relative_to(ROOT)}: {name}" for path in modules("zido_core") for name in imports(path)]
+    assert [line for line in found if line.rsplit(" ")[-1] in HOST_PACKAGES] == []
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level packages that a file imports by absolute name, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_core_imports_itself_relatively() -> None:
+    """Inside a host it is loaded as `zido.zido_core`; an absolute import would load it a second time."""
+    assert [str(path) for path in modules("zido_core") if "zido_core" in imports(path)] == []
+
+
+def test_qgis_folder_does_not_hide_the_real_qgis() -> None:
+    assert not (ROOT / "qgis" / "__init__.py").exists()
+    assert not (ROOT / "tests" / "qgis").exists()
+
+
+def test_no_grab_bag_files() -> None:
+    grab_bags = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
+    assert [str(path) for path in modules(*PRODUCT) if path.stem in grab_bags] == []
+
+
+@pytest.mark.parametrize("folder", PRODUCT)
+def test_files_stay_readable_in_one_sitting(folder: str) -> None:
+    limits = {path: 600 if path.parent.name == "nets" else 400 for path in modules(folder)}
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in limits}
+    assert {str(path): n for path, n in lengths.items() if n > limits[path]} == {}
+
+
+def test_nothing_names_one_machine() -> None:
+    named = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in project_files()
+        if path.suffix in TEXT and path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if ONE_MACHINE.search(line)
+    ]
+    assert named == []

@@ -1,0 +1,82 @@
+"""What a diffusion model must offer to be run in tiles: encode, condition, predict, decode.
+
+A backbone works on one region of an image at a time and keeps no state between regions. Images are float32 tensors
+``(3, height, width)`` in [0, 1] at input resolution; latents are ``(channels, height, width)`` on the canvas of the
+region, ``latent_stride`` output pixels each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..catalog import ModelDescriptor
+from ..prompts.base import Prompt
+from ..tiling.grid import Tile
+
+ConditionT = TypeVar("ConditionT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec:
+    """A noise schedule in the words of diffusers' scheduler configurations."""
+
+    prediction_type: Literal["epsilon", "v_prediction", "sample"]
+    """What the network predicts."""
+
+    beta_start: float = 0.00085
+    """Variance added by the first of 1000 steps."""
+
+    beta_end: float = 0.012
+    """Variance added by the last."""
+
+    beta_schedule: Literal["linear", "scaled_linear"] = "scaled_linear"
+    """How it grows between them."""
+
+    zero_terminal_snr: bool = False
+    """Whether the last step is pure noise (Lin et al. 2023, Algorithm 1)."""
+
+    timestep_spacing: Literal["leading", "trailing", "linspace"] = "leading"
+    """Which of the 1000 steps are taken."""
+
+
+class Backbone(Protocol[ConditionT]):
+    """A model, loaded and placed on a device."""
+
+    descriptor: ModelDescriptor
+    """What the catalogue says of it."""
+
+    device: torch.device
+    """Where its weights are."""
+
+    latent_channels: int
+    """Channels of the latents."""
+
+    schedule: ScheduleSpec
+    """The noise schedule that it was trained with."""
+
+    weights_hash: str
+    """sha256 of the weights, for the manifest."""
+
+    def condition(self, image: Tensor, prompts: Sequence[Prompt]) -> ConditionT:
+        """All that predictions of this region depend on besides latents and time; ``prompts`` become the bank that
+        ``prompt_ids`` index."""
+        ...
+
+    def encode(self, condition: ConditionT) -> Tensor:
+        """Clean latents (channels, H, W) to start from: the input itself, as the model sees it."""
+        ...
+
+    def predict(
+        self, condition: ConditionT, latents: Tensor, timestep: Tensor, tiles: Sequence[Tile], prompt_ids: Sequence[int]
+    ) -> Tensor:
+        """Prediction (n, channels, h, w) for crops ``latents`` of the canvas at ``tiles`` (latent pixels)."""
+        ...
+
+    def decode(self, condition: ConditionT, latents: Tensor | None, *, fidelity: float) -> Tensor:
+        """Image (3, scale * height, scale * width), about [0, 1] and not clipped; without latents what is certain."""
+        ...

@@ -1,0 +1,168 @@
+"""The embedded model: coarse regression, then diffusion of the detail that it leaves to chance.
+
+The latents are the detail over the coarse image, unshuffled to input resolution and divided by the amplitude that the
+coarse network expects at each place. They are unit noise wherever the picture is busy, and multiply out to nothing
+where it is flat: a quiet sky cannot get grain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..catalog import ModelDescriptor
+from ..errors import ModelMissing
+from ..nets.mini import (
+    DETAIL_CHANNELS,
+    SCALE,
+    Coarse,
+    CoarseOutput,
+    Refiner,
+    refiner_condition,
+    shuffle,
+)
+from ..prompts.base import Prompt
+from ..prompts.vocabulary import encode
+from ..tiling.grid import Size, Tile, even_grid
+from .base import ScheduleSpec
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+COARSE_TILE = 384
+"""Input pixels that the coarse network sees at once, without its margin; bounds memory, never changes the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiniCondition:
+    """A region as the two networks see it. Height and width are rounded up to what the refiner can halve twice."""
+
+    size: Size
+    """Input pixels of the region."""
+    image: Tensor
+    """(3, h, w) in [0, 1]."""
+    detail: Tensor
+    """(48, H, W): expected detail over the bicubic enlargement."""
+    amplitude: Tensor
+    """(1, H, W): standard deviation of the detail to come."""
+    maps: Tensor
+    """(68, H, W): the refiner's condition, in half precision."""
+    levels: Tensor
+    """(prompts, vocabulary): level of every tag of every prompt of the bank."""
+
+
+class MiniBackbone:
+    """The embedded model, loaded."""
+
+    latent_channels = DETAIL_CHANNELS
+    schedule = ScheduleSpec(prediction_type="v_prediction", zero_terminal_snr=True, timestep_spacing="trailing")
+
+    def __init__(self, descriptor: ModelDescriptor, device: torch.device, precision: torch.dtype) -> None:
+        self.descriptor = descriptor
+        self.device = device
+        self.precision = precision
+        weights = WEIGHTS / "mini.safetensors"
+        try:
+            content, card = weights.read_bytes(), json.loads((WEIGHTS / "mini.json").read_text())
+        except OSError as error:
+            raise ModelMissing(f"the embedded model is incomplete: {error}; install zido again") from error
+        self.weights_hash = hashlib.sha256(content).hexdigest()
+        if self.weights_hash != card["sha256"]:
+            raise ModelMissing(f"{weights} is not the file that its card describes; install zido again")
+        tensors = {name: tensor.float() for name, tensor in load_tensors(content).items()}
+        self.coarse, self.refiner = Coarse(), Refiner(vocabulary=len(card["vocabulary"]))
+        for name, network in (("coarse", self.coarse), ("refiner", self.refiner)):
+            prefix = f"{name}."
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            network.eval().requires_grad_(False).to(device)
+        self.vocabulary = len(card["vocabulary"])
+
+    def condition(self, image: Tensor, prompts: Sequence[Prompt]) -> MiniCondition:
+        """Run the coarse network over the region, and turn the prompts into levels."""
+        size = Size(*image.shape[-2:])
+        multiple = self.refiner.multiple
+        canvas = Size(*(-(-side // multiple) * multiple for side in size))
+        reach = self.coarse.reach
+        right, bottom = canvas.width - size.width, canvas.height - size.height
+        padded = F.pad(image[None].to(self.device), (reach, reach + right, reach, reach + bottom), mode="replicate")
+        detail = torch.empty(DETAIL_CHANNELS, *canvas, device=self.device)
+        amplitude = torch.empty(1, *canvas, device=self.device)
+        maps: Tensor | None = None
+        for tile, out, crop in self._coarse_tiles(padded, canvas):
+            rows, cols = tile.slices
+            detail[:, rows, cols] = out.residual[0]
+            amplitude[:, rows, cols] = out.amplitude[0]
+            view = refiner_condition(crop, out)[0].half()
+            maps = torch.empty(len(view), *canvas, device=self.device, dtype=view.dtype) if maps is None else maps
+            maps[:, rows, cols] = view
+        assert maps is not None
+        return MiniCondition(
+            size=size, image=image, detail=detail, amplitude=amplitude, maps=maps, levels=self._levels(prompts)
+        )
+
+    def _coarse_tiles(self, padded: Tensor, canvas: Size) -> Iterator[tuple[Tile, CoarseOutput, Tensor]]:
+        """The coarse network tile by tile, each with a margin as wide as the network sees: equal to the whole."""
+        reach = self.coarse.reach
+        for tile in even_grid(canvas, COARSE_TILE, 0):
+            rows, cols = tile.slices
+            crop = padded[:, :, rows.start : rows.stop + 2 * reach, cols.start : cols.stop + 2 * reach]
+            with torch.inference_mode(), self._autocast():
+                out = self.coarse(crop)
+            inner = (..., slice(reach, -reach), slice(reach, -reach))
+            yield tile, CoarseOutput(*(part[inner].float() for part in out)), crop[inner]
+
+    def _levels(self, prompts: Sequence[Prompt]) -> Tensor:
+        levels = np.zeros((len(prompts), self.vocabulary), dtype=np.float32)
+        for row, prompt in zip(levels, prompts, strict=True):
+            for token, level in zip(*encode(prompt), strict=True):
+                if token < self.vocabulary:
+                    row[token] = level
+        return torch.from_numpy(levels).to(self.device)
+
+    def encode(self, condition: MiniCondition) -> Tensor:
+        """The coarse image itself: no detail over it."""
+        return torch.zeros_like(condition.detail)
+
+    def predict(
+        self,
+        condition: MiniCondition,
+        latents: Tensor,
+        timestep: Tensor,
+        tiles: Sequence[Tile],
+        prompt_ids: Sequence[int],
+    ) -> Tensor:
+        """v of every tile. On a CPU one by one: larger batches are not faster there, and change the last bits."""
+        levels = condition.levels[list(prompt_ids)]
+        step = 1 if self.device.type == "cpu" else len(tiles)
+        out = []
+        for start in range(0, len(tiles), step):
+            part = slice(start, start + step)
+            maps = torch.stack([condition.maps[(..., *tile.slices)] for tile in tiles[part]]).float()
+            times = timestep.to(self.device).expand(len(maps))
+            with torch.inference_mode(), self._autocast():
+                out.append(self.refiner(latents[part], times, maps, levels[part]))
+        return torch.cat(out)
+
+    def decode(self, condition: MiniCondition, latents: Tensor | None, *, fidelity: float) -> Tensor:
+        """Bicubic enlargement + expected detail + (1 - fidelity) * amplitude * sampled detail."""
+        height, width = condition.size
+        detail = condition.detail[:, :height, :width]
+        if latents is not None and fidelity < 1:
+            sampled = latents[:, :height, :width] * condition.amplitude[:, :height, :width]
+            detail = torch.add(detail, sampled, alpha=1 - fidelity)
+        image = shuffle(detail[None])
+        size = (height * SCALE, width * SCALE)
+        source = condition.image[None].to(self.device)
+        return image.add_(F.interpolate(source, size, mode="bicubic", antialias=True))[0]
+
+    def _autocast(self) -> torch.autocast:
+        reduced = self.precision != torch.float32
+        return torch.autocast(self.device.type, self.precision if reduced else torch.bfloat16, enabled=reduced)

@@ -32,8 +32,11 @@ CONTENT: tuple[str, ...] = (
 )
 """What a tile shows."""
 
-DEGRADATIONS: tuple[str, ...] = ("blurred", "noisy", "compressed", "clean")
-"""What harmed the input; the score is a level, and text says it in words."""
+LEVELLED: tuple[str, ...] = ("blurred", "noisy", "compressed")
+"""What harmed the input; the score is a level, and text says it in words: ``slightly blurred``."""
+
+DEGRADATIONS: tuple[str, ...] = (*LEVELLED, "clean")
+"""How the input was treated; ``clean`` when nothing harmed it."""
 
 VOCABULARY: tuple[str, ...] = CONTENT + DEGRADATIONS
 """Every word, in the order of its token id (append only)."""
@@ -100,16 +103,15 @@ def degree_of(level: float) -> Degree:
 
 def describe(tags: Sequence[Tag]) -> str:
     """Text for people: ``vegetation, fine texture, slightly blurred``."""
-    return ", ".join(
-        f"{degree_of(score).word} {name}".strip() if name in DEGRADATIONS[:3] else name for name, score in tags
-    )
+    words = ((degree_of(tag.score).word if tag.name in LEVELLED else "", tag.name) for tag in tags)
+    return ", ".join(" ".join(filter(None, pair)) for pair in words)
 
 
 def parse(text: str, known: Sequence[Tag] = ()) -> tuple[tuple[Tag, ...], tuple[str, ...]]:
     """Tags of comma separated ``text``, and the phrases that are no tags.
 
-    A phrase that says the same as a tag in ``known`` keeps the score measured there; otherwise it gets the score
-    its words stand for. Repeated tags: the last one counts.
+    A phrase that says the same as a tag in ``known`` keeps the score measured there; otherwise it gets the
+    score its words stand for. Repeated tags: the last one counts.
     """
     measured = {tag.name: tag for tag in known}
     tags: dict[str, Tag] = {}
@@ -131,7 +133,7 @@ def _parse_phrase(phrase: str) -> Tag | None:
     name = _ALIASES.get(name, name)
     if name not in _ID:
         return None
-    if name in DEGRADATIONS[:3]:
+    if name in LEVELLED:
         return Tag(name, (degree or DEGREES[1]).level)
     return Tag(name, degree.level if degree else ASSERTED)
 

@@ -43,22 +43,22 @@ class Options:
 
     scale: float | None = option(
         None, group="main", minimum=1, maximum=8, unit="times", short="-s",
-        help="how many times larger", effect="Larger takes more time and invents more.",
+        help="how many times larger", effect="larger takes more time and invents more",
     )
     """Output pixels per input pixel along a side, 1 to 8; None: the model's native factor."""
 
-    model: str = option(DEFAULT_MODEL, group="main", short="-m", help="which model; `zido models` lists them")
+    model: str = option(DEFAULT_MODEL, group="main", short="-m", metavar="NAME", help="which model; `zido models` lists them")
     """Name in the catalogue."""
 
     preset: Preset = option(
         "balanced", group="main", short="-p",
-        help="a set of good values", effect="quality is slowest; preview is quickest and uses no diffusion.",
+        help="a set of good values", effect="quality is slowest; preview is quickest and uses no diffusion",
     )
     """Values for what is not set otherwise; see ``ModelDescriptor.presets``."""
 
     fidelity: float | None = option(
         None, group="main", minimum=0, maximum=1,
-        help="how close to the input", effect="0: most detail, invented; 1: only what is certain.",
+        help="how close to the input", effect="0: most detail, invented; 1: only what is certain",
     )
     """Blend of certain (1) and synthesised (0) detail, 0 to 1; None: the model's own."""
 
@@ -97,13 +97,13 @@ class Options:
 
     tile_size: int | None = option(
         None, group="tiling", advanced=True, minimum=32, maximum=8192, unit="px",
-        help="side of a tile", effect="Larger sees more context and takes more memory.",
+        help="side of a tile", effect="larger sees more context and takes more memory",
     )
     """Side of a tile, px, a multiple of the model's ``tile_multiple``; None: the model's own."""
 
     tile_overlap: int | None = option(
         None, group="tiling", advanced=True, minimum=0, maximum=8191, unit="px",
-        help="least overlap of neighbouring tiles", effect="More is smoother and slower.",
+        help="least overlap of neighbouring tiles", effect="more is smoother and slower",
     )
     """Least overlap, px, less than the tile; None: the model's share of the tile size."""
 
@@ -115,19 +115,19 @@ class Options:
 
     tile_batch: int | None = option(
         None, group="tiling", advanced=True, minimum=1, maximum=1024, result=False,
-        help="tiles computed at once", effect="Faster on a GPU, more memory; the result is the same.",
+        help="tiles computed at once", effect="faster on a GPU, more memory; the result is the same",
     )
     """Tiles per call of the network; None: what fits."""
 
     steps: int | None = option(
         None, group="sampling", minimum=1, maximum=1000,
-        help="diffusion steps", effect="More is finer and slower.",
+        help="diffusion steps", effect="more is finer and slower",
     )
     """Number of diffusion steps; None: the model's own."""
 
     guidance_scale: float | None = option(
         None, group="sampling", minimum=0, maximum=30,
-        help="how strongly prompts steer; 1 is off", effect="Above 1 takes twice the time.",
+        help="how strongly prompts steer; 1 is off", effect="above 1 takes twice the time",
     )
     """Classifier-free guidance weight; None: the model's own."""
 
@@ -159,7 +159,7 @@ class Options:
         "auto", group="radiometry", advanced=True, metavar="HOW",
         pattern=rf"auto|none|minmax|(percentile|range):{_NUMBER},{_NUMBER}",
         expected="auto, none, minmax, percentile:LO,HI or range:LO,HI",
-        help="what the model sees as black and white: auto, none, minmax, percentile:2,98, range:0,3000",
+        help="which values the model sees as black and white, such as percentile:2,98 or range:0,3000",
     )
     """Which values map to 0 and 1; all values survive, the output has the input's range."""
 
@@ -194,7 +194,7 @@ class Options:
     )
     """Path of the JSON file to write; None: none. The output itself carries the same facts in any case."""
 
-    dry_run: bool = option(False, group="output", result=False, help="only say what it would take")
+    dry_run: bool = option(False, group="output", result=False, help="say what it would take, and stop")
     """Plan and stop."""
 
     device: str = option(
@@ -204,7 +204,7 @@ class Options:
     )
     """Where the network runs."""
 
-    precision: Precision = option("auto", group="system", advanced=True, help="of the network's numbers")
+    precision: Precision = option("auto", group="system", advanced=True, help="number format of the network")
     """Floating-point type of the network; ``auto``: what suits the model and the device."""
 
     offline: bool = option(False, group="system", advanced=True, result=False, help="never use the network")

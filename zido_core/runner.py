@@ -1,0 +1,94 @@
+"""Runs a job and tells how it ends: the one place where an exception becomes an event and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import time
+import traceback
+from collections.abc import Sequence
+
+from .errors import Cancelled, OutOfMemory, OutputFailed, ZidoError
+from .job import Cancelled as WasCancelled
+from .job import CancelToken, Done, Event, EventSink, Failed, Job, Plan, Started
+
+OK = 0
+SOME_FAILED = 3
+"""Exit code when some of several files failed."""
+
+
+def run(job: Job, on_event: EventSink, cancel: CancelToken, *, index: int = 1, count: int = 1) -> Event:
+    """Do the job. Returns the last event, Done, Failed or Cancelled, which ``on_event`` has also got."""
+    began = time.monotonic()
+    plans: list[Plan] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Plan):
+            plans.append(event)
+        on_event(event)
+
+    on_event(Started(input=job.input, output=job.output, index=index, count=count))
+    try:
+        from . import pipeline
+
+        cancel.check()
+        result = pipeline.upscale(job.input, job.output, options=job.options, on_event=listen, cancel=cancel)
+        last: Event = Done(
+            output=None if result.path is None else str(result.path),
+            seconds=time.monotonic() - began,
+            output_size=plans[-1].output_size if plans else None,
+            crs=plans[-1].crs if plans else None,
+            manifest=job.options.manifest,
+        )
+    except (Cancelled, KeyboardInterrupt):
+        last = WasCancelled()
+    except Exception as error:
+        last = failure(error, debug=job.options.debug)
+    on_event(last)
+    return last
+
+
+def rehearse(job: Job) -> Plan | Failed:
+    """What the job would take, or why it cannot be done; no work is done."""
+    try:
+        from . import pipeline
+
+        return pipeline.plan(job.input, job.output, job.options)
+    except Exception as error:
+        return failure(error, debug=job.options.debug)
+
+
+def exit_code(ends: Sequence[Event]) -> int:
+    """Exit code of the command line for the last events of its jobs."""
+    if any(isinstance(end, WasCancelled) for end in ends):
+        return Cancelled.exit_code
+    failed = [end for end in ends if isinstance(end, Failed)]
+    if not failed:
+        return OK
+    return failed[0].code if len(ends) == 1 else SOME_FAILED
+
+
+def failure(error: BaseException, *, debug: bool = False) -> Failed:
+    """The error as an event: one line for people; the traceback only when debugging."""
+    kind, message = _explain(error)
+    return Failed(
+        message=" ".join(message.split()),
+        kind=kind.__name__,
+        code=kind.exit_code,
+        traceback="".join(traceback.format_exception(error)) if debug else None,
+    )
+
+
+def _explain(error: BaseException) -> tuple[type[ZidoError], str]:
+    if isinstance(error, ZidoError):
+        return type(error), str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            OutOfMemory,
+            "not enough memory; try a smaller --tile-batch or --tile-size, or close other programs",
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return OutputFailed, "the disk is full; free some space or choose another folder with -o"
+    if isinstance(error, OSError):
+        return OutputFailed, str(error)
+    described = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return ZidoError, f"internal error ({described}); this is a bug: --debug shows where, please report it"

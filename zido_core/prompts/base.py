@@ -1,7 +1,7 @@
 """What a tile is told: a prompt, and the protocol of everything that makes prompts from pixels.
 
-ZIDO (Moser et al. 2024, section 3.2 and Algorithm 1, line 2): every tile gets the prompt ``y_i = phi(I_i)`` of
-its own piece of the input. ``phi`` is a :class:`Tagger`; the embedded one is ``scene``.
+ZIDO (Moser et al. 2024, section 3.2 and Algorithm 1, line 2): every tile gets the prompt ``y_i = phi(I_i)``
+of its own piece of the input. ``phi`` is a :class:`Tagger`; the embedded one is ``scene``.
 """
 
 from __future__ import annotations

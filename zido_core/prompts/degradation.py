@@ -103,7 +103,7 @@ def noise_level(image: Array, grain: Array) -> float:
     blue_green = _steady(blocks_mean(noise_map(image[2] - image[1])), 0.5)
     coloured = (red_green + blue_green) / 2.0 / 2.0**0.5
     common = _steady(grain, 1.0) / 0.67
-    deviation = max(coloured - 0.004, common - 0.02)
+    deviation = max(coloured - 0.004, common - 0.03)
     return float(ramp(deviation, 0.0, 0.1) ** np.float32(0.6))
 
 

@@ -1,7 +1,8 @@
 """What a file is and what is read from it, the same for rasters and photographs.
 
-Arrays are ``(bands, height, width)`` in the file's own data type. The alpha band is counted in `SourceInfo.count` and
-listed in `SourceInfo.bands`, but never mixed with the colour: `Source.read` hands it over as `Raster.alpha`.
+Arrays are ``(bands, height, width)`` in the file's own data type. The alpha band is counted in
+`SourceInfo.count` and listed in `SourceInfo.bands`, but never mixed with the colour: `Source.read` hands it
+over as `Raster.alpha`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tiling.grid import Tile, Size
+from ..errors import InvalidOptions
+from ..tiling.grid import Size, Tile
 from .geobox import GeoBox
 
 
@@ -65,13 +67,13 @@ class PhotoMeta:
     """Pillow's mode of the stored pixels: RGB, RGBA, L, P, I;16..."""
 
     orientation: int = 1
-    """EXIF orientation of the stored pixels, 1..8. `Source.read` gives them upright where `upright` is True."""
+    """EXIF orientation of the stored pixels, 1..8."""
 
     upright: bool = True
     """True if pixels are read turned by `orientation`; then `exif` and `xmp` say 1."""
 
     exif: bytes | None = None
-    """EXIF block to write (without the thumbnail, which would show the small picture); None if there is none."""
+    """EXIF block to write, without its thumbnail (it would show the small picture)."""
 
     icc: bytes | None = None
     """ICC profile to embed; numbers are kept in its space."""
@@ -112,10 +114,10 @@ class SourceInfo:
     """One per band, alpha included, in the order of the file."""
 
     nodata: float | None = None
-    """The nodata value shared by all bands but alpha; None if there is none or bands differ (see `Band.nodata`)."""
+    """The nodata value shared by all bands but alpha; None if there is none or bands differ."""
 
     has_mask: bool = False
-    """True if the file has a mask of its own (.msk, internal, NODATA_VALUES) that the output should have, too."""
+    """True if the file has a mask of its own (.msk, internal, NODATA_VALUES); the output needs one, too."""
 
     alpha: int | None = None
     """Index (from 1) of the alpha band."""
@@ -124,7 +126,7 @@ class SourceInfo:
     """Tags worth carrying, by domain; "" is the default domain."""
 
     photo: PhotoMeta | None = None
-    """EXIF, ICC, DPI... of PNG, JPEG, WebP and their like, also where they are georeferenced; ICC of a TIFF."""
+    """EXIF, ICC, DPI... of PNG, JPEG, WebP and their like, even georeferenced; ICC of a TIFF."""
 
     warnings: tuple[str, ...] = ()
     """What the user should know: palette expanded, first page only, something that cannot be carried."""
@@ -148,21 +150,54 @@ class Raster:
     """(bands, height, width), data type of the source; invalid pixels hold whatever the file holds."""
 
     valid: NDArray[np.bool_]
-    """(height, width): False where the pixel is no measurement. GDAL's dataset mask over the bands read (mask, else
-    nodata in ALL of them, else alpha 0), and also False where ANY of them is NaN or infinite."""
+    """(height, width): False where the pixel is no measurement. GDAL's dataset mask over the bands read
+    (mask, else nodata in ALL of them, else alpha 0), and also False where ANY of them is NaN or infinite.
+    """
 
     band_valid: NDArray[np.bool_] | None = None
-    """(bands, height, width): the same per band; None where it is `valid` for every band. A pixel with nodata in some
-    bands only is `valid`, but those numbers must not reach the network."""
+    """(bands, height, width): the same per band; None where it is `valid` for every band. A pixel with nodata
+    in some bands only is `valid`, but those numbers must not reach the network.
+    """
 
     alpha: NDArray[Any] | None = None
     """(height, width) opacity in the data type of the source, None without an alpha band."""
+
+    def take(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> Raster:
+        """The pixels where `rows` and `cols` cross."""
+        grid = np.ix_(rows, cols)
+        return Raster(
+            array=self.array[(slice(None), *grid)],
+            valid=self.valid[grid],
+            band_valid=None if self.band_valid is None else self.band_valid[(slice(None), *grid)],
+            alpha=None if self.alpha is None else self.alpha[grid],
+        )
+
+    @classmethod
+    def stack(cls, parts: Sequence[Raster]) -> Raster:
+        """One raster of strips, from top to bottom."""
+        mixed = any(part.band_valid is not None for part in parts)
+        alphas = [part.alpha for part in parts if part.alpha is not None]
+        return cls(
+            array=np.concatenate([part.array for part in parts], axis=1),
+            valid=np.concatenate([part.valid for part in parts]),
+            band_valid=np.concatenate([part.every_band_valid for part in parts], axis=1) if mixed else None,
+            alpha=np.concatenate(alphas) if alphas else None,
+        )
+
+    @property
+    def every_band_valid(self) -> NDArray[np.bool_]:
+        """(bands, height, width) validity, also where it is the same for all bands."""
+        return np.broadcast_to(self.valid, self.array.shape) if self.band_valid is None else self.band_valid
 
 
 class Source(ABC):
     """An open input; close it, or use it as a context manager. Safe to read from several threads."""
 
     info: SourceInfo
+    """What is known of the input."""
+
+    strip_rows: int = 1024
+    """Rows that `thumbnail` reads at a time, a good number for the file's layout."""
 
     @abstractmethod
     def read(self, window: Tile | None = None, bands: Sequence[int] | None = None) -> Raster:
@@ -172,8 +207,53 @@ class Source(ABC):
     def close(self) -> None:
         """Release the file."""
 
+    def thumbnail(self, max_side: int = 2048) -> Raster:
+        """Evenly spaced pixels (nearest, never mixed) of all bands but alpha, with their validity; for
+        statistics.
+
+        Overviews are not used: they were resampled by somebody else, and the same pixels must give the same
+        numbers whether a file has overviews or not.
+        """
+        height, width = self.info.size
+        factor = min(1.0, max_side / max(height, width))
+        rows, cols = (_spread(length, max(1, round(length * factor))) for length in (height, width))
+        parts = []
+        for top in range(0, height, self.strip_rows):
+            wanted = rows[(rows >= top) & (rows < top + self.strip_rows)]
+            if wanted.size:
+                first, last = int(wanted[0]), int(wanted[-1])
+                strip = self.read(Tile(first, 0, last - first + 1, width))
+                parts.append(strip.take(wanted - first, cols))
+        return Raster.stack(parts)
+
+    def checked_window(self, window: Tile | None) -> Tile:
+        """`window`, or the whole image; ValueError if it is not inside."""
+        height, width = self.info.size
+        window = window or Tile.whole(self.info.size)
+        row, col, rows, cols = window
+        if row < 0 or col < 0 or rows < 1 or cols < 1 or row + rows > height or col + cols > width:
+            raise ValueError(
+                f"window {tuple(window)} is not inside {height} x {width} (row, col, height, width)"
+            )
+        return window
+
+    def checked_bands(self, bands: Sequence[int] | None) -> tuple[int, ...]:
+        """`bands`, or all but alpha; InvalidOptions if one does not exist."""
+        if bands is None:
+            return self.info.colour_bands
+        wrong = [band for band in bands if not 1 <= band <= self.info.count]
+        if wrong or not bands:
+            found = f"band {wrong[0]}" if wrong else "no band"
+            raise InvalidOptions(f"{found} asked of {self.info.name}; expected bands 1 to {self.info.count}")
+        return tuple(bands)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _spread(length: int, count: int) -> NDArray[np.intp]:
+    """`count` evenly spaced pixel indices, each the middle of its share of `length`."""
+    return ((np.arange(count) + 0.5) * length / count).astype(np.intp)

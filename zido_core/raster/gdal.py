@@ -1,0 +1,101 @@
+"""GDAL's settings while zido reads, and what GDAL says meanwhile.
+
+GDAL reports through Python's logging and warnings; a library that prints either on stderr spoils the one-line
+errors of the command line. `session` catches both for the calling thread, so that callers can tell the user
+what matters.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rasterio
+
+LOGGERS = ("rasterio._env", "rasterio._err", "rasterio._io", "rasterio._base")
+"""Loggers through which rasterio passes on GDAL's messages."""
+
+LOCAL_OPTIONS = {
+    # Probe for .msk, .aux.xml and world files by name instead of listing a folder of a million tiles.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    # No extension is allowed: nothing a local file names is fetched from the network.
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing-remote-is-allowed",
+}
+REMOTE_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+}
+COMMON_OPTIONS = {
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    # Bytes; GDAL's own default is 5 % of the machine, per process.
+    "GDAL_CACHEMAX": 256_000_000,
+    # JPEG decoders fill the missing part of a cut file with grey and only warn.
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",
+    # ENVI, PNM and other bare pixel files: a cut one would read as zeros.
+    "RAW_CHECK_FILE_SIZE": "YES",
+    # Allow progressive JPEGs of the sizes that the pixel limit allows.
+    "GDAL_ALLOW_LARGE_LIBJPEG_MEM_ALLOC": "YES",
+}
+
+_catching_warnings = threading.RLock()
+
+
+class _Recorder(logging.Filter):
+    """Keeps the records of one thread from going further, and remembers them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread = threading.get_ident()
+        self.messages: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.thread != self.thread:
+            return True
+        if record.levelno >= logging.WARNING:
+            self.messages.append(one_line(record.getMessage()))
+        return False
+
+
+@contextmanager
+def session(*, remote: bool = False) -> Iterator[list[str]]:
+    """GDAL set up for reading; gives the list that collects its warnings and errors."""
+    recorder = _Recorder()
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    for logger in loggers:
+        logger.addFilter(recorder)
+    try:
+        with rasterio.Env(**COMMON_OPTIONS, **(REMOTE_OPTIONS if remote else LOCAL_OPTIONS)):
+            yield recorder.messages
+    finally:
+        for logger in loggers:
+            logger.removeFilter(recorder)
+
+
+@contextmanager
+def quiet_warnings() -> Iterator[None]:
+    """No Python warnings (identity transform, odd EXIF) while a file is opened; what they tell is in
+    `SourceInfo`.
+
+    `warnings.catch_warnings` changes the whole process, hence the lock.
+    """
+    with _catching_warnings, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def one_line(message: object, limit: int = 160) -> str:
+    """`message` without line breaks and rasterio's prefix, cut to `limit` characters."""
+    text = re.sub(r"^CPLE_\w+ in ", "", " ".join(str(message).split()))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def reason(error: BaseException) -> str:
+    """What GDAL said first: rasterio's own text is often just "see previous exception"."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return one_line(error)

@@ -1,0 +1,145 @@
+"""What a GDAL dataset says about its bands and which of its tags outlive a resize."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rasterio.enums import ColorInterp, MaskFlags
+
+from ..errors import BadInput
+from .source import Band
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+DROPPED_DOMAINS = frozenset(
+    {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "OVERVIEWS"}
+    | {"RPC", "GEOLOCATION", "COLOR_PROFILE"}
+)
+"""Domains that are rebuilt for the output, or carried in GeoBox and PhotoMeta."""
+
+DROPPED_PREFIXES = ("xml:", "json:", "NITF_BLOCKA", "STATISTICS_", "HISTOGRAM_", "rio_")
+"""Documents (not key=value), corners of the old grid, statistics of the old pixels, rasterio's notes."""
+
+DROPPED_KEYS = frozenset(
+    {"NODATA_VALUES", "OVR_RESAMPLING_ALG", "TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE"}
+    | {"EXIF_PixelXDimension", "EXIF_PixelYDimension"}
+    | {"lines", "samples", "bands", "header_offset", "data_type", "interleave", "byte_order", "map_info"}
+    | {"coordinate_system_string", "geo_points", "file_compression", "x_start", "y_start"}
+)
+"""Facts about the old file: tuple nodata (it becomes a mask), sizes, ENVI's header."""
+
+REFUSED_COLOURS = {"CMYK": "printing colours (CMYK)", "CIELAB": "CIELAB colours"}
+REFUSED_INTERPRETATIONS = frozenset(
+    {"cyan", "magenta", "yellow", "black", "hue", "saturation", "lightness", "Cb", "Cr"}
+)
+KNOWN_DTYPES = frozenset(
+    {
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "uint32",
+        "int32",
+        "uint64",
+        "int64",
+        "float16",
+        "float32",
+        "float64",
+    }
+)
+
+
+def check_numbers(name: str, dataset: DatasetReader) -> None:
+    """Refuse what cannot be upscaled, with the reason."""
+    if dataset.count == 0:
+        inside = ", ".join(dataset.subdatasets[:3])
+        hint = f"; open one of its parts: {inside}" if inside else ""
+        raise BadInput(f"{name} has no bands of its own{hint}")
+    for dtype in dataset.dtypes:
+        if "complex" in dtype:
+            raise BadInput(f"{name} holds complex numbers ({dtype}); convert it to amplitude first")
+        if dtype not in KNOWN_DTYPES:
+            raise BadInput(f"{name} holds {dtype} numbers; expected integers or floats up to 64 bits")
+    colours = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
+    interpretations = REFUSED_INTERPRETATIONS.intersection(item.name for item in dataset.colorinterp)
+    if colours in REFUSED_COLOURS or interpretations:
+        found = REFUSED_COLOURS.get(colours) or ", ".join(sorted(interpretations)) + " bands"
+        raise BadInput(f"{name} holds {found}; convert it to RGB first")
+
+
+def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
+    """The bands as they are in the file."""
+    return tuple(_describe(dataset, index) for index in dataset.indexes)
+
+
+def common_dtype(bands: tuple[Band, ...]) -> str:
+    """The one data type that holds the numbers of all bands."""
+    return str(np.result_type(*(np.dtype(band.dtype) for band in bands)))
+
+
+def shared_nodata(bands: tuple[Band, ...], alpha: int | None) -> float | None:
+    """The nodata value of all bands but alpha, None where they differ."""
+    values = [band.nodata for band in bands if band.index != alpha]
+    first = values[0] if values else None
+    if first is None or any(value is None or not _same(value, first) for value in values):
+        return None
+    return first
+
+
+def carried_tags(dataset: DatasetReader) -> dict[str, dict[str, str]]:
+    """Tags of the dataset by domain, without those that describe the old pixels or the old file."""
+    domains = {"": kept(dataset.tags())}
+    for domain in dataset.tag_namespaces():
+        if domain and domain not in DROPPED_DOMAINS and not domain.startswith(DROPPED_PREFIXES):
+            domains[domain] = kept(dataset.tags(ns=domain))
+    return {domain: tags for domain, tags in domains.items() if tags}
+
+
+def kept(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags of one domain that stay true at another size."""
+    return {
+        key: value
+        for key, value in tags.items()
+        if key not in DROPPED_KEYS and not key.startswith(DROPPED_PREFIXES)
+    }
+
+
+def has_own_mask(dataset: DatasetReader, band: Band) -> bool:
+    """True for .msk files, internal masks, NODATA_VALUES and masks per band; False for nodata and alpha."""
+    flags = dataset.mask_flag_enums[band.index - 1]
+    if MaskFlags.per_dataset in flags:
+        return MaskFlags.alpha not in flags
+    return not flags
+
+
+def has_nodata_mask(dataset: DatasetReader, band: Band) -> bool:
+    """True where GDAL derives this band's mask from its nodata value."""
+    return list(dataset.mask_flag_enums[band.index - 1]) == [MaskFlags.nodata]
+
+
+def _describe(dataset: DatasetReader, index: int) -> Band:
+    place = index - 1
+    bits = dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS")
+    dtype = np.dtype(dataset.dtypes[place])
+    nodata = dataset.nodatavals[place]
+    interpretation: ColorInterp = dataset.colorinterp[place]
+    return Band(
+        index=index,
+        interpretation=interpretation.name,
+        dtype=dtype.name,
+        description=dataset.descriptions[place] or None,
+        scale=dataset.scales[place],
+        offset=dataset.offsets[place],
+        unit=dataset.units[place] or None,
+        nodata=None if nodata is None else float(nodata),
+        bits=int(bits) if bits and dtype.kind == "u" and int(bits) < 8 * dtype.itemsize else None,
+        tags=kept(dataset.tags(index)),
+    )
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))

@@ -20,13 +20,15 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from .errors import BadInput, InvalidOptions, OutputNotWritable, ZidoError
+from .raster.band_plan import plan_bands
+from .raster.fill import fill_invalid
 from .raster.reader import open_source
 from .raster.source import Raster, Source
+from .raster.stretch import Stretch, fit_stretch
 from .resample import resize
 from .tiling.grid import Size, Tile
 
 Array = npt.NDArray[Any]
-Limits = tuple[float, float]
 
 PANEL = 512
 """Longest side of a panel where no window is asked for, in output pixels."""
@@ -48,40 +50,32 @@ class Panel:
     """(height, width, 3)."""
 
 
-def display_limits(raster: Raster) -> Limits:
-    """Values shown as black and white: 0 and 255 of uint8, else percentiles 2 and 98 of the valid numbers."""
-    if raster.array.dtype == np.uint8:
-        return 0.0, 255.0
-    values = raster.array[:, raster.valid]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(values.astype(np.float64), (2, 98)))
-    return (low, high) if high > low else (low, low + 1.0)
+def display_stretch(raster: Raster) -> Stretch:
+    """What is shown as black and white: 0 and 255 of uint8, else percentiles 2 and 98 of what is valid."""
+    dtype = raster.array.dtype
+    return fit_stretch(raster.array, raster.valid, dtype, "dtype" if dtype == np.uint8 else "percentile:2,98")
 
 
-def to_display(array: Array, valid: Array, limits: Limits) -> npt.NDArray[np.uint8]:
+def to_display(array: Array, valid: Array, stretch: Stretch) -> npt.NDArray[np.uint8]:
     """Array (1 or 3 bands, h, w) as an image (h, w, 3) for the screen; invalid pixels are light grey."""
-    low, high = limits
-    unit = (np.where(valid, array, low).astype(np.float64) - low) / (high - low)
-    image = np.where(valid, np.clip(unit, 0.0, 1.0) * 255.0 + 0.5, _BACKDROP).astype(np.uint8)
+    shown = stretch.to_unit(np.where(valid, array, 0)) * 255.0 + 0.5
+    image = np.where(valid, shown, _BACKDROP).astype(np.uint8)
     return np.ascontiguousarray(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
 
 
 def compare(before: Raster, after: Raster) -> Image.Image:
     """The strip "input | bicubic | zido" of two rasters of the same place, each of 1 or 3 bands."""
-    limits = display_limits(before)
+    stretch = display_stretch(before)
     size = Size(*after.array.shape[1:])
     factor = size.width / before.array.shape[2]
     valid = resize(before.valid[None], size, "nearest")[0]
-    filled = np.where(before.valid, before.array, limits[0]).astype(before.array.dtype)
+    pixels = resize(before.array, size, "nearest")
+    bicubic = resize(fill_invalid(before.array, before.valid), size, "bicubic")
     return strip(
         [
-            Panel(caption="input", image=to_display(resize(before.array, size, "nearest"), valid, limits)),
-            Panel(
-                caption=f"bicubic x{factor:.3g}",
-                image=to_display(resize(filled, size, "bicubic"), valid, limits),
-            ),
-            Panel(caption=f"zido x{factor:.3g}", image=to_display(after.array, after.valid, limits)),
+            Panel(caption="input", image=to_display(pixels, valid, stretch)),
+            Panel(caption=f"bicubic x{factor:.3g}", image=to_display(bicubic, valid, stretch)),
+            Panel(caption=f"zido x{factor:.3g}", image=to_display(after.array, after.valid, stretch)),
         ]
     )
 
@@ -133,12 +127,10 @@ def _enlarged(part: Tile, factors: tuple[float, float]) -> Tile:
 
 
 def _shown_bands(source: Source) -> tuple[int, ...]:
-    """Red, green and blue where the file names them, else the first three bands, else the first."""
-    named = {band.interpretation: band.index for band in source.info.bands}
-    if {"red", "green", "blue"} <= named.keys():
-        return named["red"], named["green"], named["blue"]
-    colour = source.info.colour_bands
-    return colour[:3] if len(colour) >= 3 else colour[:1]
+    """The bands that a model would see."""
+    bands = source.info.bands
+    names = [band.description for band in bands]
+    return plan_bands([band.interpretation for band in bands], descriptions=names).model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -64,10 +64,11 @@ class _Taps:
 def resize(image: Array, size: Size, kernel: Kernel = "bicubic") -> Array:
     """Image (bands, h, w) resampled to (bands, *size), same extent.
 
-    ``bicubic`` is Keys' kernel with a = -0.5 and ``lanczos`` has three lobes. Both interpolate when enlarging,
-    are widened by the factor when reducing (no aliasing) and repeat the border pixels. ``area`` is the exact
-    mean over the overlap. ``nearest`` keeps the dtype, whatever it is; the others give float32, or float64 when
-    the image is float64 or has integers of 32 bits and more. Values are not clipped.
+    ``bicubic`` is Keys' kernel with a = -0.5 and ``lanczos`` has three lobes. Both interpolate when
+    enlarging and are widened by the factor when reducing (no aliasing); border pixels are repeated.
+    ``area`` is the exact mean over the overlap. ``nearest`` keeps the dtype, whatever it is; the others
+    give float32, or float64 if the image is float64 or has integers of 32 bits and more. Values are not
+    clipped.
     """
     height, width = image.shape[-2:]
     whole = Tile(0, 0, *size)

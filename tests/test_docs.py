@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,24 @@ def test_python_in_the_readme_compiles() -> None:
         compile(block, "README.md", "exec")
 
 
+def test_options_named_in_python_examples_exist() -> None:
+    for block in code_blocks("README.md", "python"):
+        for call in ast.walk(ast.parse(block)):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("upscale"):
+                assert {keyword.arg for keyword in call.keywords} <= specs_of(Options).keys() | {"dst"}
+
+
+def test_flags_named_in_shell_examples_exist() -> None:
+    command = [sys.executable, "-m", "zido_core", "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    known = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown))
+    for path in DOCUMENTS:
+        lines = "".join(code_blocks(str(path.relative_to(ROOT)), "(?:sh|bash)")).splitlines()
+        ours = [line.partition("#")[0] for line in lines if re.search(r"\bzido(_core)?\b", line)]
+        named = {flag for line in ours for flag in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line)} - {"-m"}
+        assert named <= known, path
+
+
 def test_changelog_tells_of_this_version() -> None:
     assert f"## [{zido_core.__version__}]" in text("CHANGELOG.md")
 
@@ -60,6 +81,12 @@ def test_architecture_has_a_paragraph_for_every_module() -> None:
     modules = {path.relative_to(core).as_posix() for path in core.rglob("*.py") if path.name != "__init__.py"}
     assert modules - described == set()
     assert {name for name in described if name.endswith(".py") and not (core / name).exists()} == set()
+
+
+def test_tests_named_in_the_architecture_exist() -> None:
+    named = set(re.findall(r"`tests/(test_\w+\.py)`", text("ARCHITECTURE.md")))
+    assert named
+    assert {name for name in named if not (ROOT / "tests" / name).exists()} == set()
 
 
 def test_options_are_documented() -> None:

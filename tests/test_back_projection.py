@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from zido_core.raster.back_projection import back_project
+from zido_core.raster.placement import Placement
+from zido_core.resample import resize
+from zido_core.tiling.grid import Size, Tile
+
+SMALL = Size(24, 30)
+RNG = np.random.default_rng(8)
+ALL = np.ones(SMALL, bool)
+
+
+def scene(large: Size, bands: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Source of 8-bit numbers, and a bad enlargement: gain, bias and noise."""
+    source = RNG.integers(20, 230, (bands, *SMALL)).astype(np.float32)
+    gain = np.array([1.12, 0.95, 0.9][:bands], np.float32)[:, None, None]
+    noise = RNG.normal(0, 15, (bands, *large)).astype(np.float32)
+    return source, resize(source, large) * gain + 8 + noise
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("iterations", [0, 2])
+def test_means_are_exact_at_whole_factors(factor, iterations):
+    large = SMALL.scaled(factor)
+    source, image = scene(large)
+    same = back_project(image, source, ALL, Placement.whole(SMALL, large), iterations=iterations)
+    assert same is image
+    np.testing.assert_allclose(resize(image, SMALL, "area"), source, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("large", "tolerance"), [(Size(36, 45), 0.5), (Size(60, 75), 0.02), (Size(61, 104), 0.02)]
+)
+def test_means_are_close_at_other_factors(large, tolerance):
+    source, image = scene(large)
+    back_project(image, source, ALL, Placement.whole(SMALL, large))
+    assert np.abs(resize(image, SMALL, "area") - source).max() < tolerance
+
+
+def test_means_survive_rounding_and_the_range_of_the_type():
+    large = SMALL.scaled(4)
+    source, image = scene(large)
+    source[:, ::3] = np.where(source[:, ::3] > 120, 255, 0)
+    source[:, 1::3] = np.where(source[:, 1::3] > 120, 252, 2)
+    back_project(image, source, ALL, Placement.whole(SMALL, large), limits=(0, 255))
+    assert image.min() >= 0
+    assert image.max() <= 255
+    means = resize(np.rint(image).astype(np.uint8), SMALL, "area")
+    assert np.abs(means - source).max() < 0.5
+    assert np.abs(means - source).mean() < 0.1
+
+
+def test_the_smooth_passes_leave_little_to_the_blocky_one():
+    large = SMALL.scaled(4)
+    source = resize(RNG.random((1, 6, 8), np.float32) * 200, SMALL)
+    placement = Placement.whole(SMALL, large)
+    smooth = back_project(resize(source, large) * 1.1, source, ALL, placement)
+    blocky = back_project(resize(source, large) * 1.1, source, ALL, placement, iterations=0)
+    border, between = np.s_[:, :, 4::4], np.s_[:, :, 2::4]
+    steps = [np.abs(np.diff(image, axis=2, prepend=image[:, :, :1])) for image in (smooth, blocky)]
+    smooth_excess, blocky_excess = (step[border].mean() - step[between][..., 1:].mean() for step in steps)
+    assert abs(smooth_excess) < 0.3 * abs(blocky_excess)
+
+
+@pytest.mark.parametrize("large", [SMALL.scaled(4), Size(60, 75)])
+@pytest.mark.parametrize("per_band", [False, True])
+def test_nodata_never_leaks_into_valid_pixels(large, per_band):
+    source, image = scene(large)
+    valid = RNG.random((3, *SMALL) if per_band else SMALL) > 0.3
+    placement = Placement.whole(SMALL, large)
+    with_nan, with_huge = (np.where(valid, source, gap) for gap in (np.nan, -1e6))
+    first = back_project(image.copy(), with_nan, valid, placement)
+    second = back_project(image.copy(), with_huge, valid, placement)
+    np.testing.assert_array_equal(first, second)
+    means = placement.reduce(first, valid)
+    mask = np.broadcast_to(valid, source.shape)
+    assert np.abs(means - source)[mask].max() < (1e-3 if placement.whole_factor else 0.5)
+
+
+def test_a_block_has_the_means_of_the_pixels_it_holds():
+    large = SMALL.scaled(4)
+    source, image = scene(large)
+    target = Tile(18, 22, 50, 60)
+    placement = Placement(source=Tile(4, 5, 14, 16), source_size=SMALL, target=target, target_size=large)
+    piece = image[:, *target.slices].copy()
+    back_project(piece, source[:, 4:18, 5:21], ALL[4:18, 5:21], placement)
+    rows, cols = placement.inside.shifted(4, 5).slices
+    np.testing.assert_allclose(placement.reduce(piece), source[:, rows, cols], atol=1e-4)
+
+
+def test_row_bands_do_not_show(monkeypatch):
+    large = SMALL.scaled(4)
+    source, image = scene(large)
+    placement = Placement.whole(SMALL, large)
+    expected = back_project(image.copy(), source, ALL, placement, limits=(0, 255))
+    monkeypatch.setattr("zido_core.raster.placement._BAND", 1000)
+    np.testing.assert_array_equal(back_project(image, source, ALL, placement, limits=(0, 255)), expected)
+
+
+def test_numbers_of_32_bits_keep_their_digits():
+    source = 2_000_000_000 + RNG.integers(0, 99, (1, *SMALL)).astype(np.float64)
+    large = SMALL.scaled(2)
+    image = back_project(resize(source, large) + 3, source, ALL, Placement.whole(SMALL, large))
+    np.testing.assert_allclose(resize(image, SMALL, "area"), source, rtol=0, atol=1e-5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -12,8 +11,8 @@ import click
 
 from . import __version__
 from .catalog import MODELS
-from .errors import Cancelled, InvalidOptions, OutputFailed
-from .interrupt import Interrupt
+from .errors import Cancelled, InvalidOptions
+from .interrupt import STOPPED, Interrupt
 from .job import Cancelled as WasCancelled
 from .job import CancelToken, Done, Event, Failed, Job, Plan, encode
 from .naming import jobs_for
@@ -200,7 +199,7 @@ def _plan_all(jobs: Sequence[Job], *, as_json: bool) -> int:
 def _report(end: Event) -> None:
     """Say on stderr why there is no result."""
     if isinstance(end, WasCancelled):
-        click.echo("zido: stopped; nothing was written", err=True)
+        click.echo(STOPPED, err=True)
     if isinstance(end, Failed):
         if end.traceback:
             click.echo(end.traceback, err=True)
@@ -219,9 +218,6 @@ def execute(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         _report(WasCancelled())
         return Cancelled.exit_code
-    except BrokenPipeError:  # whoever read our output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OutputFailed.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return InvalidOptions.exit_code

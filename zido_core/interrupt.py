@@ -12,6 +12,8 @@ from typing import Any
 from .errors import Cancelled
 from .job import CancelToken
 
+STOPPED = "zido: stopped; nothing was written"
+
 INSIST_AFTER = 1.0
 """Seconds after which work that did not look at its token is interrupted where it stands."""
 
@@ -45,9 +47,21 @@ class Interrupt:
             raise KeyboardInterrupt
         self._token.cancel()
         self._timers = [
-            threading.Timer(INSIST_AFTER, _thread.interrupt_main),
-            threading.Timer(LEAVE_AFTER, os._exit, [Cancelled.exit_code]),
+            threading.Timer(INSIST_AFTER, _interrupt_main_thread),
+            threading.Timer(LEAVE_AFTER, _leave),
         ]
         for timer in self._timers:
             timer.daemon = True
             timer.start()
+
+
+def _interrupt_main_thread() -> None:
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # also wakes it from waiting
+    else:
+        _thread.interrupt_main()
+
+
+def _leave() -> None:
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(Cancelled.exit_code)

@@ -271,7 +271,7 @@ class CancelToken:
 
 
 class Eta:
-    """Seconds left, from the pace of the recent tenth of the work."""
+    """Seconds left, from the recent pace: what lies a tenth of the work back counts half."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -97,7 +97,8 @@ class OptionSpec:
 
     def wrong(self, value: object) -> InvalidOptions:
         """The error for this value."""
-        return InvalidOptions(f"{self.name} is {value!r}; expected {self.expectation}")
+        shown = value if isinstance(value, str) and value.strip() else repr(value)
+        return InvalidOptions(f"{self.name} is {shown}; expected {self.expectation}")
 
     @property
     def expectation(self) -> str:

@@ -47,7 +47,10 @@ class Options:
     )
     """Output pixels per input pixel along a side, 1 to 8; None: the model's native factor."""
 
-    model: str = option(DEFAULT_MODEL, group="main", short="-m", metavar="NAME", help="which model; `zido models` lists them")
+    model: str = option(
+        DEFAULT_MODEL, group="main", short="-m", metavar="NAME",
+        help="which model; `zido models` lists them",
+    )
     """Name in the catalogue."""
 
     preset: Preset = option(

@@ -52,7 +52,8 @@ def rehearse(job: Job) -> Plan | Failed:
     try:
         from . import pipeline
 
-        return pipeline.plan(job.input, job.output, job.options)
+        planned: Plan = pipeline.plan(job.input, job.output, job.options)
+        return planned
     except Exception as error:
         return failure(error, debug=job.options.debug)
 

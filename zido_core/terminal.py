@@ -105,7 +105,14 @@ class _Bar(_Lines):
             from tqdm import tqdm
 
             layout = "{desc} {percentage:3.0f} % |{bar}|{postfix}"
-            self._bar = tqdm(total=event.total, bar_format=layout, leave=False, dynamic_ncols=True)
+            self._bar = tqdm(
+                desc=self._stage,
+                total=event.total,
+                initial=event.done,
+                bar_format=layout,
+                leave=False,
+                dynamic_ncols=True,
+            )
         self._bar.total = event.total
         self._bar.set_description_str(self._stage, refresh=False)
         self._bar.set_postfix_str(_left(event.eta), refresh=False)

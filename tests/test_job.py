@@ -1,0 +1,151 @@
+"""Jobs and events: their JSON lines, cancelling, and the estimate of the time left."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from zido_core import errors
+from zido_core.job import (
+    MESSAGES,
+    Cancelled,
+    CancelToken,
+    Done,
+    Eta,
+    Failed,
+    Job,
+    Plan,
+    Preview,
+    Progress,
+    Stage,
+    Started,
+    Warning,  # noqa: A004 - the event
+    decode,
+    encode,
+)
+from zido_core.options import Options
+
+EXAMPLES = [
+    Job(input="a.tif"),
+    Job(input="ä.tif", output="b.tif", options=Options(scale=2, bands=(4, 3, 2), prompt='say "é"\n')),
+    Started(input="a.tif", output="b.tif", index=2, count=3),
+    Plan(
+        input_size=(3, 4),
+        output_size=(12, 16),
+        scale=4.0,
+        tiles=1,
+        tile_size=512,
+        memory_bytes=10**10,
+        disk_bytes=576,
+        seconds=1.5,
+        output="b.tif",
+        crs="EPSG:4326",
+        device="cuda:0",
+        warnings=("one", "two"),
+    ),
+    Stage(name="denoising", index=2, count=4),
+    Progress(done=1, total=9, eta=2.5),
+    Warning(message="careful"),
+    Preview(path="p.png", box=(0, 0, 64, 32)),
+    Done(output="b.tif", seconds=3.25, output_size=(12, 16), crs="EPSG:4326"),
+    Failed(message="no", kind="BadInput", code=65),
+    Cancelled(),
+]
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
+def test_a_message_survives_its_line(message):
+    line = encode(message)
+    assert "\n" not in line
+    assert decode(line) == message
+
+
+def test_every_kind_of_message_has_an_example():
+    assert {type(message) for message in EXAMPLES} == set(MESSAGES.values())
+
+
+def test_fields_with_their_default_are_left_out():
+    assert json.loads(encode(Job(input="a.tif"))) == {"v": 1, "type": "run", "input": "a.tif"}
+    assert json.loads(encode(Progress(done=1, total=2))) == {
+        "v": 1,
+        "type": "progress",
+        "done": 1,
+        "total": 2,
+    }
+
+
+def test_keys_and_types_of_a_newer_side_are_ignored():
+    assert decode('{"v": 1, "type": "progress", "done": 1, "total": 2, "mood": "good"}') == Progress(
+        done=1, total=2
+    )
+    assert decode('{"v": 1, "type": "song"}') is None
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"v": 2, "type": "progress"}', "version 2 .* version 1"),
+        ('{"v": 1, "type": "progress", "done": 1}', "incomplete message 'progress'"),
+        ("Segmentation fault", "not a message of zido: 'Segmentation fault'"),
+        ("[1, 2]", "not a message"),
+        ('{"type": "progress"}', "not a message"),
+        ('{"v": 1, "type": []}', "not a message"),
+        ("x" * 1000, r"x\.\.\.'$"),
+    ],
+)
+def test_a_line_that_is_no_message_is_told(line, told):
+    with pytest.raises(errors.ConfigurationError, match=told):
+        decode(line)
+
+
+def test_a_wrong_option_in_a_job_is_told_as_such():
+    with pytest.raises(errors.InvalidOptions, match="scale is 9"):
+        decode('{"v": 1, "type": "run", "input": "a.tif", "options": {"scale": 9}}')
+
+
+def test_the_token_cancels_for_good():
+    token = CancelToken()
+    token.check()
+    assert not token.cancelled
+    token.cancel()
+    assert token.cancelled
+    with pytest.raises(errors.Cancelled):
+        token.check()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_estimate_is_exact_at_an_even_pace():
+    clock, estimates = Clock(), []
+    eta = Eta(clock)
+    for done in range(5):
+        estimates.append(eta.update(done, 10))
+        clock.now += 2.0
+    assert estimates == [None, 18.0, 16.0, 14.0, 12.0]
+
+
+def test_the_estimate_follows_a_change_of_pace():
+    clock = Clock()
+    eta = Eta(clock)
+    for done in range(50):
+        eta.update(done, 100)
+        clock.now += 1.0 if done < 25 else 4.0
+    assert eta.update(50, 100) == pytest.approx(200.0, rel=0.15)
+
+
+def test_the_estimate_stays_while_nothing_moves_and_ends_at_nothing():
+    clock = Clock()
+    eta = Eta(clock)
+    eta.update(0, 4)
+    clock.now += 1.0
+    assert eta.update(2, 4) == 1.0
+    clock.now += 50.0
+    assert eta.update(2, 4) == 1.0
+    assert eta.update(4, 4) == 0.0

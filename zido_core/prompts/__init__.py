@@ -1,0 +1,25 @@
+"""A prompt for every tile."""
+
+from .base import FixedPrompt, GlobalPrompt, NoPrompt, Prompt, Tag, Tagger, tagger_named
+from .compose import Region, combine
+from .regions import load_prompts, load_regions, save_prompts
+from .vocabulary import VOCABULARY, decode, encode, unknown_words
+
+__all__ = [
+    "VOCABULARY",
+    "FixedPrompt",
+    "GlobalPrompt",
+    "NoPrompt",
+    "Prompt",
+    "Region",
+    "Tag",
+    "Tagger",
+    "combine",
+    "decode",
+    "encode",
+    "load_prompts",
+    "load_regions",
+    "save_prompts",
+    "tagger_named",
+    "unknown_words",
+]

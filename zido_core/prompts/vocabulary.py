@@ -6,7 +6,9 @@ The position of a word in :data:`VOCABULARY` is its token id. Trained weights de
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from .base import Prompt, PromptSource, Tag
@@ -116,7 +118,7 @@ def parse(text: str, known: Sequence[Tag] = ()) -> tuple[tuple[Tag, ...], tuple[
     measured = {tag.name: tag for tag in known}
     tags: dict[str, Tag] = {}
     unknown: list[str] = []
-    for phrase in filter(None, (" ".join(part.split()) for part in re.split(r"[,;\n]", text))):
+    for phrase in phrases(text):
         tag = _parse_phrase(phrase)
         if tag is None:
             unknown.append(phrase)
@@ -124,6 +126,11 @@ def parse(text: str, known: Sequence[Tag] = ()) -> tuple[tuple[Tag, ...], tuple[
         old = measured.get(tag.name)
         tags[tag.name] = old if old is not None and describe([old]) == describe([tag]) else tag
     return tuple(tags.values()), tuple(unknown)
+
+
+def phrases(text: str) -> tuple[str, ...]:
+    """The comma separated parts of a prompt."""
+    return tuple(filter(None, (" ".join(part.split()) for part in re.split(r"[,;\n]", text))))
 
 
 def _parse_phrase(phrase: str) -> Tag | None:
@@ -138,9 +145,43 @@ def _parse_phrase(phrase: str) -> Tag | None:
     return Tag(name, degree.level if degree else ASSERTED)
 
 
+def clean_text(text: str) -> str:
+    """``text`` on one line, without control and invisible characters."""
+    visible = (letter if letter.isprintable() else " " for letter in unicodedata.normalize("NFC", text))
+    return " ".join("".join(visible).split())
+
+
 def prompt_from_text(text: str, *, known: Sequence[Tag] = (), source: PromptSource = "user") -> Prompt:
     """A prompt that says ``text``, with the tags that are found in it."""
     return Prompt(text=text, tags=parse(text, known)[0], source=source)
+
+
+def join(base: Prompt, text: str) -> Prompt:
+    """``base`` with ``text`` after it (ZIDO's template: tags, then the user's words).
+
+    Where both speak of the same thing the new words count: what ``base`` says about it is left out. "clean" and
+    what contradicts it are the same thing.
+    """
+    added = phrases(text)
+    if not added:
+        return base
+    tags, _ = parse(text)
+    settled = {tag.name for tag in tags}
+    settled |= {"clean"} if settled & set(LEVELLED) else set()
+    settled |= set(LEVELLED) if "clean" in {tag.name for tag in tags} else set()
+    said = {phrase.casefold() for phrase in added}
+    kept = [
+        phrase
+        for phrase in phrases(base.text)
+        if phrase.casefold() not in said and not _names(phrase) & settled
+    ]
+    old_tags = tuple(tag for tag in base.tags if tag.name not in settled)
+    return replace(base, text=", ".join([*kept, *added]), tags=old_tags + tags)
+
+
+def _names(phrase: str) -> set[str]:
+    tag = _parse_phrase(phrase)
+    return {tag.name} if tag else set()
 
 
 def unknown_words(text: str) -> tuple[str, ...]:

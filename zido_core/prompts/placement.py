@@ -1,0 +1,133 @@
+"""From the coordinates of a prompts file to pixels of the image and back; whether the file is meant for the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import ConfigurationError
+from ..tiling.grid import Size
+from .geojson import PromptsFile, refusal
+from .polygons import Ring
+
+LONGITUDE_LATITUDE = "urn:ogc:def:crs:OGC:1.3:CRS84"
+"""What GeoJSON means without a ``crs`` member (RFC 7946); the same as EPSG:4326 in the order longitude, latitude."""
+
+
+class ReferenceSystem(Protocol):
+    """What is needed of a CRS object (rasterio's has it)."""
+
+    def to_authority(self) -> tuple[str, str] | None: ...
+
+    def to_wkt(self) -> str: ...
+
+    def from_user_input(self, value: Any) -> Any: ...
+
+
+class Placed(Protocol):
+    """What is needed of a raster's ``GeoBox``."""
+
+    @property
+    def size(self) -> Size: ...
+
+    @property
+    def transform(self) -> Sequence[float] | None:
+        """Affine coefficients a, b, c, d, e, f (and more) from (col, row) of pixel corners, or None."""
+
+    @property
+    def crs(self) -> ReferenceSystem | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Affine map between pixels of the image and the coordinates of a file."""
+
+    matrix: tuple[float, float, float, float] | None
+    """a, b, d, e of the transform: x = a col + b row + c, y = d col + e row + f; None = the file is in pixels."""
+
+    origin: tuple[float, float] = (0.0, 0.0)
+    """c, f: where the outer corner of the first pixel lies."""
+
+    crs: ReferenceSystem | None = None
+    """Reference system of the raster."""
+
+    @classmethod
+    def of(cls, placed: Placed) -> Placement:
+        """Placement of a raster; in pixels where no affine transform ties it to the ground."""
+        if placed.transform is None:
+            return cls(matrix=None)
+        a, b, c, d, e, f = (float(value) for value in tuple(placed.transform)[:6])
+        if a * e == b * d:
+            return cls(matrix=None)
+        return cls(matrix=(a, b, d, e), origin=(c, f), crs=placed.crs)
+
+    @property
+    def in_pixels(self) -> bool:
+        return self.matrix is None
+
+    @property
+    def crs_name(self) -> str | None:
+        """Name of the reference system as QGIS and GDAL read it: a URN where that says it all, else WKT."""
+        return None if self.crs is None else name_of(self.crs)
+
+    def to_file(self, ring: Ring) -> Ring:
+        """(col, row) → coordinates of the file."""
+        if self.matrix is None:
+            return ring
+        return ring @ np.array(self.matrix).reshape(2, 2).T + self.origin
+
+    def to_pixels(self, ring: Ring) -> Ring:
+        """Coordinates of the file → (col, row)."""
+        if self.matrix is None:
+            return ring
+        return (ring - self.origin) @ np.linalg.inv(np.array(self.matrix).reshape(2, 2)).T
+
+    def for_file(self, file: PromptsFile) -> Placement:
+        """The placement that reads this file; a file for another reference system is refused."""
+        everywhere = all(feature.polygons is None for feature in file.features)
+        if file.in_pixels or everywhere:
+            return replace(self, matrix=None)
+        if self.crs is None:
+            # QGIS and GDAL call a file without a place longitude/latitude when they save it again.
+            if file.crs is not None and not _is_longitude_latitude(file.crs):
+                raise refusal(
+                    file.path, f"is in {file.crs:.80}, but the image has no reference system; use pixels"
+                )
+            return self
+        mine, other = name_of(self.crs), file.crs or LONGITUDE_LATITUDE
+        if not _same(self.crs, mine, other, file):
+            raise refusal(
+                file.path, f"is in {other:.80}, but the raster in {mine:.80}; save it in the raster's"
+            )
+        return self
+
+
+def name_of(crs: ReferenceSystem) -> str:
+    """A name that reads back as the same reference system."""
+    authority = crs.to_authority()
+    if authority is None:
+        return crs.to_wkt()
+    if authority == ("EPSG", "4326"):
+        return LONGITUDE_LATITUDE
+    name = f"urn:ogc:def:crs:{authority[0]}::{authority[1]}"
+    try:
+        return name if crs.from_user_input(name) == crs else crs.to_wkt()
+    except ValueError:
+        return crs.to_wkt()
+
+
+def _is_longitude_latitude(name: str) -> bool:
+    return name.upper().endswith(("CRS84", "EPSG::4326", "EPSG:4326"))
+
+
+def _same(crs: ReferenceSystem, mine: str, other: str, file: PromptsFile) -> bool:
+    if mine == other or (_is_longitude_latitude(mine) and _is_longitude_latitude(other)):
+        return True
+    try:
+        return bool(crs.from_user_input(other) == crs)
+    except ValueError as error:
+        problem: ConfigurationError = refusal(file.path, f"crs {other:.80} not understood ({error})")
+        raise problem from None

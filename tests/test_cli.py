@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -44,12 +45,15 @@ def pipeline(monkeypatch):
         fake.calls.append((src, dst, options))
         if src in fake.errors:
             raise fake.errors[src]
-        on_event(PLAN)
+        output = (
+            dst if dst and not os.path.isdir(dst) else os.path.join(dst or "", Path(src).stem + "_x4.tif")
+        )
+        on_event(dataclasses.replace(PLAN, output=output))
         on_event(Stage(name="denoising"))
         on_event(Warning(message="a tile is flat"))
         on_event(Progress(done=1, total=2, eta=3.0))
         on_event(Progress(done=2, total=2, eta=0.0))
-        return types.SimpleNamespace(path=dst)
+        return types.SimpleNamespace(path=output)
 
     def plan(src, dst, options):
         if src in fake.errors:
@@ -66,8 +70,8 @@ def test_an_input_is_upscaled_and_the_result_named(pipeline, capsys):
     assert cli.execute(["a.tif", "--scale", "2"]) == 0
     out, err = capsys.readouterr()
     source, target, options = pipeline.calls[0]
-    assert (source, target, options.scale) == ("a.tif", "a_x2.tif", 2.0)
-    assert out.splitlines()[0].startswith("a_x2.tif, 160 x 120 px, EPSG:32750 kept, ")
+    assert (source, target, options.scale) == ("a.tif", None, 2.0)
+    assert out.splitlines()[0].startswith("a_x4.tif, 160 x 120 px, EPSG:32750 kept, ")
     assert out.splitlines()[1] == terminal.NOTICE
     assert err.splitlines() == [
         "zido: warning: the palette becomes RGB",
@@ -214,6 +218,11 @@ def test_a_failed_file_does_not_stop_the_others(pipeline, capsys, tmp_path):
     assert [call[0] for call in pipeline.calls] == ["a.tif", "b.tif", "c.tif"]
     assert "zido: b.tif is broken" in err
     assert out.splitlines()[-2:] == ["2 of 3 files upscaled; see above for the others", terminal.NOTICE]
+
+
+def test_two_inputs_never_become_one_file(pipeline, capsys, tmp_path):
+    assert cli.execute(["x/a.tif", "y/a.png", "-o", str(tmp_path), "--overwrite"]) == 3
+    assert "a_x4.tif was made from another input just now" in capsys.readouterr().err
 
 
 def test_a_cancelled_file_stops_the_others(pipeline, tmp_path):

@@ -171,7 +171,8 @@ def _upscale_all(jobs: Sequence[Job], cancel: CancelToken, *, as_json: bool, qui
     sink = sink_for(as_json=as_json, quiet=quiet)
     ends: list[Event] = []
     for index, job in enumerate(jobs, start=1):
-        ends.append(run(job, sink, cancel, index=index, count=len(jobs)))
+        written = [end.output for end in ends if isinstance(end, Done) and end.output]
+        ends.append(run(job, sink, cancel, index=index, count=len(jobs), written=written))
         _report(ends[-1])
         if isinstance(ends[-1], WasCancelled):
             break

@@ -33,7 +33,7 @@ class Job:
     """Path of the raster or photograph (or, where allowed, its address)."""
 
     output: str | None = None
-    """Path of the result; None: a name made from the input's, beside it."""
+    """Path of the result, or of a folder for it; None: beside the input, named after it."""
 
     options: Options = field(default_factory=Options)
     """Everything else."""
@@ -52,7 +52,7 @@ class Started(Event):
     """As in the job."""
 
     output: str | None = None
-    """Where the result will be."""
+    """As in the job; the plan says which file it will be."""
 
     index: int = 1
     """Which of several jobs this is, from 1."""

@@ -25,12 +25,13 @@ from .catalog import (
     Switch,
     TaggerName,
     TileWeights,
+    describe,
 )
 from .errors import InvalidOptions
 from .option_spec import OptionSpec, jsonable, option, specs_of
 
 ExtraBands = Literal["bicubic", "detail", "drop"]
-DataType = Literal["uint8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+DataType = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
 
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 
@@ -160,8 +161,8 @@ class Options:
 
     stretch: str = option(
         "auto", group="radiometry", advanced=True, metavar="HOW",
-        pattern=rf"auto|none|minmax|(percentile|range):{_NUMBER},{_NUMBER}",
-        expected="auto, none, minmax, percentile:LO,HI or range:LO,HI",
+        pattern=rf"auto|none|minmax|s2|(percentile|range):{_NUMBER},{_NUMBER}",
+        expected="auto, none, minmax, s2, percentile:LO,HI or range:LO,HI",
         help="which values the model sees as black and white, such as percentile:2,98 or range:0,3000",
     )
     """Which values map to 0 and 1; all values survive, the output has the input's range."""
@@ -240,6 +241,7 @@ class Options:
     def __post_init__(self) -> None:
         for name, spec in OPTIONS.items():
             object.__setattr__(self, name, spec.convert(getattr(self, name)))
+        describe(self.model)
         if self.bands is not None and len(self.bands) not in (1, 3):
             raise InvalidOptions(f"bands has {len(self.bands)} numbers; expected one or three, such as 4,3,2")
 

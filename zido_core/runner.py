@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from .errors import Cancelled, OutOfMemory, OutputFailed, ZidoError
+from .errors import Cancelled, OutOfMemory, OutputFailed, OutputNotWritable, ZidoError
 from .job import Cancelled as WasCancelled
 from .job import CancelToken, Done, Event, EventSink, Failed, Job, Plan, Started
 
@@ -16,14 +16,29 @@ SOME_FAILED = 3
 """Exit code when some of several files failed."""
 
 
-def run(job: Job, on_event: EventSink, cancel: CancelToken, *, index: int = 1, count: int = 1) -> Event:
-    """Do the job. Returns the last event, Done, Failed or Cancelled, which ``on_event`` has also got."""
+def run(
+    job: Job,
+    on_event: EventSink,
+    cancel: CancelToken,
+    *,
+    index: int = 1,
+    count: int = 1,
+    written: Collection[str] = (),
+) -> Done | Failed | WasCancelled:
+    """Do the job. Returns the last event, which ``on_event`` has also got.
+
+    ``written``: results of earlier jobs, which this one must not replace whatever its options allow.
+    """
     began = time.monotonic()
     plans: list[Plan] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, Plan):
             plans.append(event)
+            if event.output in written:
+                raise OutputNotWritable(
+                    f"{event.output} was made from another input just now; use another folder for {job.input}"
+                )
         on_event(event)
 
     on_event(Started(input=job.input, output=job.output, index=index, count=count))
@@ -32,7 +47,7 @@ def run(job: Job, on_event: EventSink, cancel: CancelToken, *, index: int = 1, c
 
         cancel.check()
         result = pipeline.upscale(job.input, job.output, options=job.options, on_event=listen, cancel=cancel)
-        last: Event = Done(
+        last: Done | Failed | WasCancelled = Done(
             output=None if result.path is None else str(result.path),
             seconds=time.monotonic() - began,
             output_size=plans[-1].output_size if plans else None,

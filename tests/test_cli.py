@@ -158,6 +158,7 @@ def test_a_dry_run_of_what_cannot_be_done_fails(pipeline, capsys):
         (MemoryError(), 71, "not enough memory"),
         (OSError(28, "No space left on device"), 74, "the disk is full"),
         (PermissionError(13, "Permission denied", "b"), 74, "Permission denied"),
+        (ModuleNotFoundError("no", name="torch"), 69, "package torch is not installed; `zido doctor`"),
         (KeyError("rows"), 70, "internal error (KeyError: 'rows'); this is a bug"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,

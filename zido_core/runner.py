@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Collection, Sequence
 
-from .errors import Cancelled, OutOfMemory, OutputFailed, OutputNotWritable, ZidoError
+from .errors import Cancelled, ModelMissing, OutOfMemory, OutputFailed, OutputNotWritable, ZidoError
 from .job import Cancelled as WasCancelled
 from .job import CancelToken, Done, Event, EventSink, Failed, Job, Plan, Started
 
@@ -106,5 +106,10 @@ def _explain(error: BaseException) -> tuple[type[ZidoError], str]:
         return OutputFailed, "the disk is full; free some space or choose another folder with -o"
     if isinstance(error, OSError):
         return OutputFailed, str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and "zido_core" not in error.name:
+        return (
+            ModelMissing,
+            f"Python package {error.name} is not installed; `zido doctor` shows all that is missing",
+        )
     described = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return ZidoError, f"internal error ({described}); this is a bug: --debug shows where, please report it"

@@ -8,7 +8,9 @@ what matters.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,19 +21,10 @@ import rasterio
 LOGGERS = ("rasterio._env", "rasterio._err", "rasterio._io", "rasterio._base")
 """Loggers through which rasterio passes on GDAL's messages."""
 
-LOCAL_OPTIONS = {
-    # Probe for .msk, .aux.xml and world files by name instead of listing a folder of a million tiles.
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    # No extension is allowed: nothing a local file names is fetched from the network.
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing-remote-is-allowed",
-}
-REMOTE_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+OPTIONS = {
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
-}
-COMMON_OPTIONS = {
-    "GDAL_VRT_ENABLE_PYTHON": "NO",
     # Bytes; GDAL's own default is 5 % of the machine, per process.
     "GDAL_CACHEMAX": 256_000_000,
     # JPEG decoders fill the missing part of a cut file with grey and only warn.
@@ -62,14 +55,22 @@ class _Recorder(logging.Filter):
 
 
 @contextmanager
-def session(*, remote: bool = False) -> Iterator[list[str]]:
-    """GDAL set up for reading; gives the list that collects its warnings and errors."""
+def session(*, remote: bool = False, network: bool = False) -> Iterator[list[str]]:
+    """GDAL set up for reading; gives the list that collects its warnings and errors.
+
+    `remote`: the dataset is no local file. `network`: a file may name others that are not local.
+    """
+    # Siblings (.msk, .aux.xml, world files) of local files are probed by name: listing is slow among a
+    # million tiles. Those of remote files are not looked for, each probe would be a request.
+    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR" if remote else "TRUE"}
+    if not (remote or network):
+        options["CPL_VSIL_CURL_ALLOWED_EXTENSIONS"] = ".nothing-remote-is-allowed"
     recorder = _Recorder()
     loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:
         logger.addFilter(recorder)
     try:
-        with rasterio.Env(**COMMON_OPTIONS, **(REMOTE_OPTIONS if remote else LOCAL_OPTIONS)):
+        with rasterio.Env(**OPTIONS, **options):
             yield recorder.messages
     finally:
         for logger in loggers:
@@ -86,6 +87,32 @@ def quiet_warnings() -> Iterator[None]:
     with _catching_warnings, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def quiet_stderr(messages: list[str]) -> Iterator[None]:
+    """Collects what libgeotiff writes about damaged keys, past GDAL and Python, to the process's stderr.
+
+    Lines of anybody else that come in between are passed on.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # a process without stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        try:
+            os.dup2(file.fileno(), 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            for line in file:
+                if line.startswith((b"Warning: ", b"Error: ")):
+                    messages.append(one_line(line.decode("utf-8", "replace")))
+                else:
+                    os.write(2, line)
 
 
 def one_line(message: object, limit: int = 160) -> str:

@@ -136,7 +136,7 @@ def _resized_gcp(gcp: GroundControlPoint, vertical: float, horizontal: float) ->
 
 
 def _resized_rpcs(rpcs: RPC, vertical: float, horizontal: float) -> RPC:
-    """Offsets count from pixel centres, so they move by half a pixel before and after; the ground side stays."""
+    """Offsets count from pixel centres: half a pixel is added before, taken after. The ground side stays."""
     fields = {name: getattr(rpcs, name) for name in RPC_FIELDS}
     fields["line_off"] = (rpcs.line_off + 0.5) * vertical - 0.5
     fields["samp_off"] = (rpcs.samp_off + 0.5) * horizontal - 0.5

@@ -65,35 +65,36 @@ class Target:
     address: str
     """What GDAL is given."""
 
-    remote: bool
-    """True if network access was allowed and may be needed."""
+    network: bool
+    """True if it may name things that are not local."""
 
     drivers: tuple[str, ...]
     """GDAL drivers that may open it."""
 
+    @property
+    def remote(self) -> bool:
+        """True if it is no local file itself."""
+        return self.path is None
+
 
 def check_target(path: str | os.PathLike[str], *, allow_remote: bool, allow_vrt: bool) -> Target:
     """Find the file, or raise the one error that tells why it is not opened."""
-    text = os.fspath(path)
+    text = os.fsdecode(path)
     drivers = DRIVERS + LINKING_DRIVERS * (allow_vrt or allow_remote) + ("VRT",) * allow_vrt
     if not text or "\0" in text:
         raise InputNotFound("no input file given: expected a path")
     if text.lstrip().startswith("<"):
         if not allow_vrt:
-            raise InputRefused(
-                "the input is XML, not a path; a VRT may read any file: allow it with --allow-vrt"
-            )
-        return Target(name="inline VRT", path=None, address=text, remote=allow_remote, drivers=drivers)
+            raise InputRefused("the input is XML, not a path; allow VRT with --allow-vrt")
+        return Target(name="inline VRT", path=None, address=text, network=allow_remote, drivers=drivers)
     if not _local(text):
         name = _short(text)
         if not allow_remote:
-            raise InputRefused(
-                f"{name} is not a plain local file; allow URLs and GDAL prefixes with --allow-remote"
-            )
-        return Target(name=name, path=None, address=text, remote=True, drivers=drivers)
-    local = Path(text).expanduser().absolute()
+            raise InputRefused(f"{name} is no local file; allow URLs and GDAL prefixes with --allow-remote")
+        return Target(name=name, path=None, address=text, network=True, drivers=drivers)
+    local = Path(text).absolute()
     _check_file(local, allow_vrt=allow_vrt)
-    return Target(name=local.name, path=local, address=str(local), remote=allow_remote, drivers=drivers)
+    return Target(name=local.name, path=local, address=str(local), network=allow_remote, drivers=drivers)
 
 
 def check_pixels(name: str, size: Size, max_pixels: int) -> None:
@@ -102,9 +103,8 @@ def check_pixels(name: str, size: Size, max_pixels: int) -> None:
         raise BadInput(f"{name} has no pixels ({size.width} x {size.height})")
     if size.height * size.width > max_pixels:
         found = f"{size.width} x {size.height} = {size.height * size.width / 1e6:,.0f} Mpx"
-        raise BadInput(
-            f"{name} is too large: {found}, limit {max_pixels / 1e6:,.0f} Mpx; raise it with --max-pixels"
-        )
+        limit = f"limit {max_pixels / 1e6:,.0f} Mpx; raise it with --max-pixels"
+        raise BadInput(f"{name} is too large: {found}, {limit}")
 
 
 def _local(text: str) -> bool:

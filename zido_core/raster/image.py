@@ -101,20 +101,21 @@ class PhotoSource(Source):
                 except ZidoError:
                     raise
                 except Exception as error:  # decoders raise SyntaxError, struct.error, zlib.error...
-                    raise BadInput(f"{self.info.name} is damaged or cut off ({reason(error)})") from error
+                    raise _damaged(self.info.name, error) from error
             return self._planes
 
 
 def open_photo(path: Path, dataset: DatasetReader, info: SourceInfo) -> PhotoSource | None:
     """The photograph that GDAL opened as `dataset`; None if it has anything that only a raster has."""
-    if info.geobox.georeferenced or info.has_mask or info.size.height * info.size.width > MAX_PHOTO_PIXELS:
+    if info.geobox.georeferenced or info.size.height * info.size.width > MAX_PHOTO_PIXELS:
         return None
     if info.dtype not in {"uint8", "uint16"} or any(band.description for band in info.bands):
         return None
     picture = _open(path)
     if picture is None:
         return None
-    if info.nodata is not None and "transparency" not in picture.info:
+    # GDAL shows a transparent colour as nodata or as a mask; any other nodata or mask makes a raster.
+    if (info.nodata is not None or info.has_mask) and "transparency" not in picture.info:
         picture.close()
         return None
     if info.dtype == "uint8":
@@ -166,7 +167,7 @@ def _open(path: Path) -> Image.Image | None:
             continue
         # Plugins signal "not mine" and "damaged" by SyntaxError, struct.error, IndexError, OSError...
         with contextlib.suppress(Exception):
-            return factory(str(path), "")
+            return factory(str(path), "")  # type: ignore[arg-type]  # a path is fine, too
     return None
 
 
@@ -174,9 +175,11 @@ def _from_pillow(path: Path, picture: Image.Image, driver: str, warnings: tuple[
     try:
         mode = _target_mode(path.name, picture)
         meta, more = _meta(picture, upright=True)
-    except ZidoError:
+    except Exception as error:
         picture.close()
-        raise
+        if isinstance(error, ZidoError):
+            raise
+        raise _damaged(path.name, error) from error
     if picture.mode in {"P", "PA"}:
         more = (f"palette expanded to {mode}: indices cannot be upscaled", *more)
     if _animated(picture):
@@ -214,7 +217,7 @@ def _from_dataset(dataset: DatasetReader, picture: Image.Image, info: SourceInfo
     with picture:
         meta, more = _meta(picture, upright=True)
         texts = _texts(picture)
-    hidden = info.nodata is not None and info.alpha is None
+    hidden = (info.nodata is not None or info.has_mask) and info.alpha is None
     bands = info.bands
     if hidden:
         bands = (*bands, Band(index=len(bands) + 1, interpretation="alpha", dtype=info.dtype))
@@ -224,6 +227,7 @@ def _from_dataset(dataset: DatasetReader, picture: Image.Image, info: SourceInfo
         count=len(bands),
         bands=tuple(replace(band, nodata=None) for band in bands),
         nodata=None,
+        has_mask=False,
         alpha=len(bands) if hidden else info.alpha,
         geobox=GeoBox(size=_upright(info.size, meta.orientation)),
         tags=texts,
@@ -242,11 +246,17 @@ def _from_dataset(dataset: DatasetReader, picture: Image.Image, info: SourceInfo
     return PhotoSource(info, decode, dataset.close)
 
 
+def _damaged(name: str, error: Exception) -> BadInput:
+    return BadInput(f"{name} is damaged or cut off ({reason(error)}); fetch it again")
+
+
 def _target_mode(name: str, picture: Image.Image) -> str:
     mode = picture.mode
     transparent = "transparency" in picture.info
     if mode == "P":
-        return "RGBA" if transparent else "RGB"
+        table = np.reshape(picture.getpalette("RGB") or [0, 0, 0], (-1, 3))
+        colours = "L" if (table == table[:, :1]).all() else "RGB"
+        return colours + "A" * transparent
     if transparent and mode in {"1", "L", "RGB"}:
         return "RGBA" if mode == "RGB" else "LA"
     mode = CONVERSIONS.get(mode, mode)

@@ -121,6 +121,15 @@ def has_nodata_mask(dataset: DatasetReader, band: Band) -> bool:
     return list(dataset.mask_flag_enums[band.index - 1]) == [MaskFlags.nodata]
 
 
+def is_sentinel(band: Band) -> bool:
+    """True if the nodata value can be no measurement, so that a single band of a pixel may lack one.
+
+    Zero or 255 in one band of three is dark or bright, not missing: GDAL asks for nodata in all bands. But
+    -9999 among positive numbers must not be taken for one because the other bands are good.
+    """
+    return band.nodata is not None and (np.dtype(band.dtype).kind == "f" or band.nodata < 0)
+
+
 def _describe(dataset: DatasetReader, index: int) -> Band:
     place = index - 1
     bits = dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS")

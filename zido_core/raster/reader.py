@@ -7,6 +7,7 @@ has, is a raster; other PNG, JPEG, WebP, BMP and GIF files are photographs (see 
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from rasterio.windows import Window
 from ..errors import BadInput, OutOfMemory, ZidoError
 from ..tiling.grid import Size, Tile
 from . import image
-from .gdal import quiet_warnings, reason, session
+from .gdal import quiet_stderr, quiet_warnings, reason, session
 from .geobox import GeoBox
 from .guard import MAX_PIXELS, Target, check_pixels, check_target
 from .integrity import check_complete
@@ -34,6 +35,7 @@ from .metadata import (
     describe_bands,
     has_nodata_mask,
     has_own_mask,
+    is_sentinel,
     shared_nodata,
 )
 from .palette import Palette, as_gray, read_palette
@@ -59,10 +61,11 @@ def open_source(
     files. Raises InputNotFound, InputRefused or BadInput with one line for the user; nothing is printed.
     """
     target = check_target(path, allow_remote=allow_remote, allow_vrt=allow_vrt)
-    with session(remote=target.remote) as messages, quiet_warnings():
+    with session(remote=target.remote, network=target.network) as messages, quiet_warnings():
         try:
-            dataset = DatasetReader(target.address, driver=list(target.drivers))
-        except (RasterioError, ValueError, TypeError) as error:
+            with quiet_stderr(messages):
+                dataset = DatasetReader(target.address, driver=list(target.drivers))
+        except (RasterioError, CPLE_BaseError, ValueError, TypeError) as error:
             return _open_without_gdal(target, max_pixels, reason(error))
         try:
             return _open_dataset(target, dataset, max_pixels, messages)
@@ -81,18 +84,19 @@ class RasterSource(Source):
         self,
         dataset: DatasetReader,
         info: SourceInfo,
+        target: Target,
         *,
         stored: tuple[Band, ...],
         palette: Palette | None,
-        remote: bool,
     ) -> None:
         self.info = info
-        self.strip_rows = max(512, min(dataset.block_shapes[0][0], 4096))
+        block_rows = dataset.block_shapes[0][0]
+        self.strip_rows = block_rows * max(1, 512 // block_rows) if block_rows <= 2048 else 1024
         self._dataset = dataset
         self._stored = {band.index: band for band in stored}
         self._palette = palette
         self._masked = {b.index: has_own_mask(dataset, b) or has_nodata_mask(dataset, b) for b in stored}
-        self._remote = remote
+        self._target = target
         self._lock = threading.Lock()
 
     def read(self, window: Tile | None = None, bands: Sequence[int] | None = None) -> Raster:
@@ -100,14 +104,13 @@ class RasterSource(Source):
         bands = self.checked_bands(bands)
         view = Window(window.col, window.row, window.width, window.height)
         try:
-            with self._lock, session(remote=self._remote):
+            with self._lock, session(remote=self._target.remote, network=self._target.network):
                 if self._palette is not None:
                     return self._read_palette(view, self._palette, bands)
                 return self._read_bands(view, bands)
         except MemoryError as error:
-            raise OutOfMemory(
-                f"no memory to read {window.width} x {window.height} px of {self.info.name}"
-            ) from error
+            found = f"{window.width} x {window.height} px of {self.info.name}"
+            raise OutOfMemory(f"no memory to read {found}") from error
         except (RasterioError, ValueError, CPLE_BaseError) as error:
             where = f"row {window.row}, column {window.col}"
             raise BadInput(f"{self.info.name} is damaged or cut off at {where} ({reason(error)})") from error
@@ -119,11 +122,10 @@ class RasterSource(Source):
     def _read_bands(self, view: Window, bands: tuple[int, ...]) -> Raster:
         array = self._pixels(view, bands)
         alpha = None if self.info.alpha is None else self._pixels(view, (self.info.alpha,))[0]
-        described = [self._stored[index] for index in bands]
-        if any(
-            has_own_mask(self._dataset, band) or has_nodata_mask(self._dataset, band) for band in described
-        ):
+        if any(self._masked[index] for index in bands):
             band_valid = self._masks(view, bands)
+            ordinary = [place for place, index in enumerate(bands) if not is_sentinel(self._stored[index])]
+            band_valid[ordinary] = band_valid.any(axis=0)
         elif alpha is not None:
             band_valid = np.broadcast_to(alpha != 0, array.shape)
         else:
@@ -145,7 +147,9 @@ class RasterSource(Source):
 
     def _masks(self, view: Window, bands: tuple[int, ...]) -> NDArray[np.bool_]:
         """GDAL's own masks: its notion of equality with nodata, of masks in files and of tuples."""
-        return np.asarray(self._dataset.read_masks(list(bands), window=view) != 0)
+        # rasterio warns at each read that nodata hides alpha; `Raster.valid` documents it.
+        with quiet_warnings() if self.info.alpha else contextlib.nullcontext():
+            return np.asarray(self._dataset.read_masks(list(bands), window=view) != 0)
 
 
 def _with_validity(array: NDArray[Any], band_valid: NDArray[np.bool_], alpha: NDArray[Any] | None) -> Raster:
@@ -160,6 +164,11 @@ def _with_validity(array: NDArray[Any], band_valid: NDArray[np.bool_], alpha: ND
 
 def _open_dataset(target: Target, dataset: DatasetReader, max_pixels: int, messages: list[str]) -> Source:
     size = Size(dataset.height, dataset.width)
+    # GDAL reads EXIF and XML when first asked, and rasterio raises their errors where it looks next. The
+    # pixels are good all the same: ask once, so that later questions are answered.
+    for ask in (dataset.tags, lambda: dataset.colorinterp):
+        with contextlib.suppress(RasterioError, CPLE_BaseError, ValueError):
+            ask()
     check_numbers(target.name, dataset)
     check_pixels(target.name, size, max_pixels)
     bands = describe_bands(dataset)
@@ -176,7 +185,7 @@ def _open_dataset(target: Target, dataset: DatasetReader, max_pixels: int, messa
         info = palette.describe(info)
     elif any(band.interpretation == "palette" for band in bands):
         info = as_gray(info)
-    return RasterSource(dataset, info, stored=bands, palette=palette, remote=target.remote)
+    return RasterSource(dataset, info, target, stored=bands, palette=palette)
 
 
 def _open_without_gdal(target: Target, max_pixels: int, gdal_says: str) -> Source:
@@ -224,7 +233,7 @@ def _geobox(dataset: DatasetReader) -> GeoBox:
 
 
 def _or_none(read: Callable[[], T]) -> T | None:
-    """Georeferencing that cannot be understood is left out (with a warning); the pixels are still good."""
+    """Georeferencing that cannot be understood is left out; the pixels are still good."""
     try:
         return read() or None
     except (CRSError, KeyError, IndexError, ValueError, TypeError):
@@ -255,7 +264,5 @@ def _warnings(
         found.append("the RPC tags are incomplete and left out")
     if dataset.tags(ns="GEOLOCATION"):
         found.append("geolocation arrays stay in the files that the input names; keep those with the output")
-    found += [
-        f"GDAL: {message}" for message in dict.fromkeys(messages) if "Unknown field with tag" not in message
-    ]
+    found += [f"GDAL: {text}" for text in dict.fromkeys(messages) if "Unknown field with tag" not in text]
     return found[:8]

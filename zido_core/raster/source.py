@@ -155,8 +155,9 @@ class Raster:
     """
 
     band_valid: NDArray[np.bool_] | None = None
-    """(bands, height, width): the same per band; None where it is `valid` for every band. A pixel with nodata
-    in some bands only is `valid`, but those numbers must not reach the network.
+    """(bands, height, width): the same per band, None where it is `valid` for every band. A band of a `valid`
+    pixel is False here if it holds a nodata value that can be no measurement (in float bands, or negative),
+    NaN or infinity: such a number must not reach the network and keeps its value in the output.
     """
 
     alpha: NDArray[Any] | None = None
@@ -164,12 +165,12 @@ class Raster:
 
     def take(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> Raster:
         """The pixels where `rows` and `cols` cross."""
-        grid = np.ix_(rows, cols)
+        rows, cols = rows[:, None], cols[None]
         return Raster(
-            array=self.array[(slice(None), *grid)],
-            valid=self.valid[grid],
-            band_valid=None if self.band_valid is None else self.band_valid[(slice(None), *grid)],
-            alpha=None if self.alpha is None else self.alpha[grid],
+            array=self.array[:, rows, cols],
+            valid=self.valid[rows, cols],
+            band_valid=None if self.band_valid is None else self.band_valid[:, rows, cols],
+            alpha=None if self.alpha is None else self.alpha[rows, cols],
         )
 
     @classmethod

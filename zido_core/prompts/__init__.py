@@ -1,6 +1,6 @@
 """A prompt for every tile."""
 
-from .base import FixedPrompt, GlobalPrompt, NoPrompt, Prompt, Tag, Tagger, tagger_named
+from .base import FixedPrompt, NoPrompt, Prompt, Tag, Tagger, tagger_named
 from .compose import Region, combine
 from .regions import load_prompts, load_regions, save_prompts
 from .vocabulary import VOCABULARY, decode, encode, unknown_words
@@ -8,7 +8,6 @@ from .vocabulary import VOCABULARY, decode, encode, unknown_words
 __all__ = [
     "VOCABULARY",
     "FixedPrompt",
-    "GlobalPrompt",
     "NoPrompt",
     "Prompt",
     "Region",

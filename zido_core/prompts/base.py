@@ -76,18 +76,6 @@ class FixedPrompt:
         return [self.prompt for _ in tiles]
 
 
-class GlobalPrompt:
-    """Says about every tile what another tagger says about the whole image (what ZIDO improves upon)."""
-
-    def __init__(self, tagger: Tagger) -> None:
-        self.tagger = tagger
-
-    def tag(self, image: npt.NDArray[np.float32], tiles: Sequence[Tile]) -> list[Prompt]:
-        whole = Tile(0, 0, image.shape[-2], image.shape[-1])
-        (prompt,) = self.tagger.tag(image, [whole])
-        return [prompt for _ in tiles]
-
-
 TAGGERS: dict[str, str] = {"none": "base:NoPrompt", "scene": "scene:SceneTagger"}
 """Name of a tagger → module of this package and class, imported when it is asked for."""
 

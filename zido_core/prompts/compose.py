@@ -1,8 +1,9 @@
 """One prompt per tile out of the tagger's, those of a file, and the user's.
 
-A polygon drawn by people overrides the tagger in the tiles that it covers by more than half and is appended to the
-prompts of the tiles that it covers by less. The tiles that zido saved in a file only ever override, so that a file
-made with other tiles still works. The user's own words come last (ZIDO's template: tags, then the user's prompt).
+A polygon drawn by people overrides the tagger in the tiles that it covers by more than half and is appended
+to the prompts of the tiles that it covers by less. The tiles that zido saved in a file only ever override, so
+that a file made with other tiles still works. The user's words come last (ZIDO's template: tags,
+then the user's prompt).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def combine(
     prompt: str = "",
     negative: str | None = None,
 ) -> list[Prompt]:
-    """The tagger's ``prompts`` of ``tiles``, changed by ``regions``, with the user's prompt and negative prompt."""
+    """The tagger's ``prompts`` of ``tiles``, changed by ``regions``, with the user's prompts."""
     text, unwanted = _checked(prompt, "prompt"), _checked(negative or "", "negative prompt")
     local = apply_regions(prompts, tiles, regions)
     with_negative = [each.with_negative(unwanted or negative) for each in local]
@@ -67,15 +68,15 @@ def apply_regions(
     """Prompts of the tiles (pixels of the input) with what the regions say about them."""
     if not regions:
         return list(prompts)
-    cover = _Cover(regions)
+    cover = Cover(regions)
     return [_told(prompt, cover.shares(tile)) for prompt, tile in zip(prompts, tiles, strict=True)]
 
 
 def _told(prompt: Prompt, shares: Sequence[tuple[Region, float]]) -> Prompt:
     """``prompt`` of a tile of which the regions cover these shares, in the order of the file.
 
-    The drawn region with the largest share above one half replaces it, else the saved tile with the largest such
-    share (of equals the later one); other drawn regions are appended.
+    The drawn region with the largest share above one half replaces it, else the saved tile with the largest
+    such share (of equals the later one); drawn regions with smaller shares are appended.
     """
     major = [(region.drawn, share, place) for place, (region, share) in enumerate(shares) if share > MAJORITY]
     winner = shares[max(major)[2]][0] if major else None
@@ -92,8 +93,8 @@ def _appended(prompt: Prompt, more: Prompt) -> Prompt:
     return replace(joined, negative=", ".join(dict.fromkeys(negatives)) or None)
 
 
-class _Cover:
-    """How much of tiles regions cover. Regions are cut to the rows of the tiles first, once for a row of tiles."""
+class Cover:
+    """How much of tiles regions cover; regions are cut to the rows of tiles first, once for all of a row."""
 
     def __init__(self, regions: Sequence[Region]) -> None:
         self.regions = regions

@@ -133,7 +133,7 @@ def _surfaces(maps: Maps, even: Array, edges: float, lines: float) -> dict[str, 
         "road": min(1.0, 2.5 * _mean(asphalt)) * (0.2 + 0.8 * lines) * colour,
         "shadow": min(1.0, 2.0 * _mean(deep)) * float(ramp(brightest, 0.2, 0.4)),
         "cloud": _mean(white * (1.0 - ramp(rough, 0.03, 0.09))),
-        "snow": _mean(white * ramp(rough, 0.01, 0.05)) * (0.4 + 0.6 * colour),
+        "snow": _mean(white * ramp(rough, 0.006, 0.03)) * (0.4 + 0.6 * colour),
         "sky": _mean(even * np.maximum(maps.blue, 0.4 * white) * ramp(luma, 0.4, 0.6)),
     }
 
@@ -141,20 +141,24 @@ def _surfaces(maps: Maps, even: Array, edges: float, lines: float) -> dict[str, 
 def straightness(down: Array, right: Array, floor: float) -> float:
     """How much of the gradient lies in straight pieces that run in one direction or at right angles to it.
 
-    Structure tensor of 8 x 8 blocks as a complex number of twice the angle; its square has four times the
-    angle, so that the two directions of a street grid add up. Blocks of energy under ``floor`` do not count.
+    Gradients are taken as complex numbers of four times their angle, so that the two sides of a corner, and
+    the two directions of a street grid, add up: first within blocks of 8 x 8 pixels, then between them. Blocks
+    of energy under ``floor`` do not count.
     """
-    energy = blocks_mean(right * right + down * down)
-    double = blocks_mean(right * right - down * down) + 1j * blocks_mean(2.0 * right * down)
-    length = np.abs(double)
-    weight = length * ramp(energy, floor, 4.0 * floor)
-    total = float(weight.sum())
-    if total <= 0.0:
+    energy = right * right + down * down
+    real, imaginary = right * right - down * down, 2.0 * right * down
+    per_energy = np.float32(1.0) / (energy + np.float32(1e-12))
+    fourfold_real = blocks_mean((real * real - imaginary * imaginary) * per_energy)
+    fourfold_imaginary = blocks_mean(2.0 * real * imaginary * per_energy)
+    blocks = blocks_mean(energy)
+    weight = ramp(blocks, floor, 4.0 * floor)
+    lines = weight * (fourfold_real + 1j * fourfold_imaginary)
+    inside = float(np.abs(lines).sum())
+    if inside <= 0.0:
         return 0.0
-    coherence = float((weight * length / (energy + 1e-9)).sum()) / total
-    agreement = float(np.abs((weight * double * double / (length * length + 1e-12)).sum())) / total
-    share = float(ramp(np.mean(energy > floor), 0.03, 0.15))
-    return float(ramp(coherence, 0.5, 0.85)) * float(ramp(agreement, 0.25, 0.7)) * share
+    coherence, agreement = inside / float((weight * blocks).sum()), float(np.abs(lines.sum())) / inside
+    share = float(ramp(np.mean(blocks > floor), 0.03, 0.15))
+    return float(ramp(coherence, 0.3, 0.7)) * float(ramp(agreement, 0.25, 0.7)) * share
 
 
 def _mean(values: Array) -> float:

@@ -1,6 +1,6 @@
 """How much of a rectangle a polygon covers: Sutherland-Hodgman clipping and the shoelace formula.
 
-A ring is an (n, 2) array of (col, row) points, closed or not. A polygon is its outer ring followed by its holes.
+A ring is an (n, 2) array of (col, row) points, closed or not. A polygon is its outer ring, then its holes.
 """
 
 from __future__ import annotations

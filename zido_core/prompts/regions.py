@@ -1,9 +1,9 @@
 """Prompts in files: saved per tile for editing, and drawn by people as polygons.
 
-Both are the same GeoJSON; how a polygon changes the prompts of tiles is told in ``compose``. Coordinates are those
-of the raster's reference system, which the ``crs`` member names (so QGIS puts the file where it belongs), or pixels
-(column, row) of the input where it has no place on the ground; the ``zido`` member says which. ``geojson`` lists the
-other forms that are read.
+Both are the same GeoJSON; how a polygon changes the prompts of tiles is told in ``compose``. Coordinates are
+those of the raster's reference system, which the ``crs`` member names (so QGIS puts the file where it
+belongs), or pixels (column, row) of the input where it has no place on the ground; the ``zido`` member says
+which. ``geojson`` lists the other forms that are read.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..tiling.grid import Tile
 from .base import Prompt, Tag
 from .compose import MAX_LENGTH, Region, apply_regions
 from .geojson import Feature, PromptsFile, read_file, refusal, write_file
-from .placement import Placed, Placement
-from .polygons import Ring, bounds
+from .location import Placed, Placement
+from .polygons import Polygon, Ring, area, bounds
 from .vocabulary import clean_text, describe, parse
 
 FORMAT = 1
@@ -36,7 +36,7 @@ def save_prompts(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write one feature per tile (pixels of the input): its footprint, tags, scores and prompt, to be edited."""
+    """Write one feature per tile (pixels of the input): footprint, tags, scores and prompt, to be edited."""
     path = Path(path)
     if path.exists() and not overwrite:
         raise OutputNotWritable(f"{path} exists; allow overwriting or choose another name")
@@ -73,9 +73,9 @@ def _tile_feature(index: int, tile: Tile, prompt: Prompt, placement: Placement) 
 
 
 def _corners(tile: Tile) -> Ring:
-    """Closed ring of (col, row) around a tile."""
+    """Closed ring of (col, row) around a tile, counterclockwise on a map as GeoJSON wants it."""
     top, left, bottom, right = tile.row, tile.col, tile.row + tile.height, tile.col + tile.width
-    ring = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    ring = [(left, top), (left, bottom), (right, bottom), (right, top), (left, top)]
     return np.array(ring, np.float64)
 
 
@@ -86,8 +86,8 @@ def load_regions(path: Path | str, placed: Placed) -> tuple[Region, ...]:
     regions = tuple(_region(file, feature, placement) for feature in file.features)
     if not any(_touches(region, placed) for region in regions):
         height, width = placed.size.height, placed.size.width
-        what = f"none of its {len(regions)} features (first: feature 1) lies on the image of {width} x {height} pixels"
-        raise refusal(file.path, f"{what}; is it meant for another image or reference system?")
+        what = f"feature 1 to {len(regions)} lie outside the image of {width} x {height} pixels"
+        raise refusal(file.path, f"{what}; give a file for this image and its reference system")
     return regions
 
 
@@ -112,15 +112,24 @@ def _region(file: PromptsFile, feature: Feature, placement: Placement) -> Region
         if window is None:
             file.wrong(feature, "no geometry; draw a polygon or delete the feature")
         polygons = ((_corners(window),),)
-    return Region(prompt=_prompt(file, feature), polygons=polygons, drawn=window is None)
+    drawn = window is None or not _is_footprint(polygons, window)
+    return Region(prompt=_prompt(file, feature), polygons=polygons, drawn=drawn)
+
+
+def _is_footprint(polygons: tuple[Polygon, ...] | None, window: Tile) -> bool:
+    """Whether this is still the tile as saved, and not a copy that somebody has redrawn."""
+    if polygons is None or len(polygons) != 1 or len(polygons[0]) != 1:
+        return False
+    wanted = (window.col, window.row, window.col + window.width, window.row + window.height)
+    near = np.abs(np.subtract(bounds(polygons), wanted)).max() < 0.5
+    return bool(near and area(polygons[0][0]) > 0.9 * window.height * window.width)
 
 
 def _window(feature: Feature) -> Tile | None:
     """The tile that zido saved in this feature, if it did."""
     values = [feature.properties.get(name) for name in ("tile", "row", "col", "height", "width")]
-    if any(not isinstance(value, (int, float)) or value != int(value) for value in values):
-        return None
-    return Tile(*(int(value) for value in values[1:]))
+    whole = [int(value) for value in values if isinstance(value, (int, float)) and float(value).is_integer()]
+    return Tile(*whole[1:]) if len(whole) == len(values) else None
 
 
 def _prompt(file: PromptsFile, feature: Feature) -> Prompt:
@@ -137,10 +146,9 @@ def _prompt(file: PromptsFile, feature: Feature) -> Prompt:
     text, negative = clean_text(text), clean_text(negative or "") or None
     if max(len(text), len(negative or "")) > MAX_LENGTH:
         file.wrong(feature, f"prompt longer than {MAX_LENGTH} characters; shorten it")
-    unchanged = text == describe(tags)
-    return Prompt(
-        text=text, tags=tags if unchanged else parse(text, tags)[0], negative=negative, source="file"
-    )
+    if text != describe(tags):
+        tags, _ = parse(text, tags)
+    return Prompt(text=text, tags=tags, negative=negative, source="file")
 
 
 def _tags(file: PromptsFile, feature: Feature) -> tuple[Tag, ...]:

@@ -159,8 +159,8 @@ def prompt_from_text(text: str, *, known: Sequence[Tag] = (), source: PromptSour
 def join(base: Prompt, text: str) -> Prompt:
     """``base`` with ``text`` after it (ZIDO's template: tags, then the user's words).
 
-    Where both speak of the same thing the new words count: what ``base`` says about it is left out. "clean" and
-    what contradicts it are the same thing.
+    Where both speak of the same thing the new words count: what ``base`` says about it is left out. "clean"
+    speaks of the same thing as "noisy".
     """
     added = phrases(text)
     if not added:

@@ -1,20 +1,19 @@
-"""From the coordinates of a prompts file to pixels of the image and back; whether the file is meant for the image."""
+"""From the coordinates of a prompts file to pixels of the image and back; whether the two belong together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import ConfigurationError
 from ..tiling.grid import Size
 from .geojson import PromptsFile, refusal
 from .polygons import Ring
 
 LONGITUDE_LATITUDE = "urn:ogc:def:crs:OGC:1.3:CRS84"
-"""What GeoJSON means without a ``crs`` member (RFC 7946); the same as EPSG:4326 in the order longitude, latitude."""
+"""What GeoJSON means without a ``crs`` member (RFC 7946): EPSG:4326 in the order longitude, latitude."""
 
 
 class ReferenceSystem(Protocol):
@@ -34,7 +33,7 @@ class Placed(Protocol):
     def size(self) -> Size: ...
 
     @property
-    def transform(self) -> Sequence[float] | None:
+    def transform(self) -> Iterable[float] | None:
         """Affine coefficients a, b, c, d, e, f (and more) from (col, row) of pixel corners, or None."""
 
     @property
@@ -46,7 +45,7 @@ class Placement:
     """Affine map between pixels of the image and the coordinates of a file."""
 
     matrix: tuple[float, float, float, float] | None
-    """a, b, d, e of the transform: x = a col + b row + c, y = d col + e row + f; None = the file is in pixels."""
+    """a, b, d, e of x = a col + b row + c, y = d col + e row + f; None = the file is in pixels."""
 
     origin: tuple[float, float] = (0.0, 0.0)
     """c, f: where the outer corner of the first pixel lies."""
@@ -77,13 +76,14 @@ class Placement:
         """(col, row) → coordinates of the file."""
         if self.matrix is None:
             return ring
-        return ring @ np.array(self.matrix).reshape(2, 2).T + self.origin
+        return np.asarray(ring @ np.array(self.matrix).reshape(2, 2).T + self.origin, np.float64)
 
     def to_pixels(self, ring: Ring) -> Ring:
         """Coordinates of the file → (col, row)."""
         if self.matrix is None:
             return ring
-        return (ring - self.origin) @ np.linalg.inv(np.array(self.matrix).reshape(2, 2)).T
+        inverse = np.linalg.inv(np.array(self.matrix).reshape(2, 2))
+        return np.asarray((ring - self.origin) @ inverse.T, np.float64)
 
     def for_file(self, file: PromptsFile) -> Placement:
         """The placement that reads this file; a file for another reference system is refused."""
@@ -93,30 +93,28 @@ class Placement:
         if self.crs is None:
             # QGIS and GDAL call a file without a place longitude/latitude when they save it again.
             if file.crs is not None and not _is_longitude_latitude(file.crs):
-                raise refusal(
-                    file.path, f"is in {file.crs:.80}, but the image has no reference system; use pixels"
-                )
+                what = f"is in {file.crs:.80}, but the image has no reference system; draw in its pixels"
+                raise refusal(file.path, what)
             return self
         mine, other = name_of(self.crs), file.crs or LONGITUDE_LATITUDE
         if not _same(self.crs, mine, other, file):
-            raise refusal(
-                file.path, f"is in {other:.80}, but the raster in {mine:.80}; save it in the raster's"
-            )
+            what = f"is in {other:.80}, but the raster in {mine:.80}; save it in the raster's system"
+            raise refusal(file.path, what)
         return self
 
 
 def name_of(crs: ReferenceSystem) -> str:
     """A name that reads back as the same reference system."""
-    authority = crs.to_authority()
-    if authority is None:
-        return crs.to_wkt()
-    if authority == ("EPSG", "4326"):
-        return LONGITUDE_LATITUDE
-    name = f"urn:ogc:def:crs:{authority[0]}::{authority[1]}"
     try:
-        return name if crs.from_user_input(name) == crs else crs.to_wkt()
+        authority = crs.to_authority()
+        name = f"urn:ogc:def:crs:{authority[0]}::{authority[1]}" if authority else ""
+        # The authority's code may be a near match only.
+        short = bool(name) and crs.from_user_input(name) == crs
     except ValueError:
+        short = False
+    if not short:
         return crs.to_wkt()
+    return LONGITUDE_LATITUDE if _is_longitude_latitude(name) else name
 
 
 def _is_longitude_latitude(name: str) -> bool:
@@ -129,5 +127,4 @@ def _same(crs: ReferenceSystem, mine: str, other: str, file: PromptsFile) -> boo
     try:
         return bool(crs.from_user_input(other) == crs)
     except ValueError as error:
-        problem: ConfigurationError = refusal(file.path, f"crs {other:.80} not understood ({error})")
-        raise problem from None
+        raise refusal(file.path, f"crs {other:.80} not understood ({error})") from None

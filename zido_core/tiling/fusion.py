@@ -6,7 +6,7 @@ A tile that reaches over the lower or right border goes on at the opposite one, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class Fusion:
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Sequence[int],
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:

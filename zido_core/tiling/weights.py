@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..catalog import TileWeights
 from .grid import Size
-
-Weighting = Literal["uniform", "gaussian", "cosine"]
 
 GAUSSIAN_VARIANCE = 0.01
 """Of a tile side; Mixture of Diffusers, SeeSR and StableSR all use it."""
 
 
-def tile_weights(kind: Weighting, size: Size) -> NDArray[np.float64]:
+def tile_weights(kind: TileWeights, size: Size) -> NDArray[np.float64]:
     """Weights of the pixels of a tile, (height, width), all above zero; only their ratios matter.
 
     ``uniform``: MultiDiffusion (arXiv:2302.08113) and ZIDO. ``gaussian``: Mixture of Diffusers

@@ -49,7 +49,7 @@ class PartFile:
                     path.unlink()
 
     def discard(self) -> None:
-        """Remove all that this run has written."""
+        """Remove all that this run has written and not committed."""
         for path, process in self._parts():
             if process == os.getpid():
                 with contextlib.suppress(OSError):
@@ -70,7 +70,6 @@ class PartFile:
         for stale in {f"{self.target}{suffix}" for suffix in SIDECARS} - set(fresh.values()):
             Path(stale).unlink(missing_ok=True)
         _sync_folder(folder)
-        self.discard()
 
     @property
     def written(self) -> int:

@@ -159,9 +159,8 @@ class OutputWriter(ABC):
         try:
             with self._explaining():
                 self._complete()
-        except BaseException:
+        finally:
             self._drop()
-            raise
 
     def _complete(self) -> None:
         missing = self._ledger.missing

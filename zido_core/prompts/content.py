@@ -142,8 +142,8 @@ def straightness(down: Array, right: Array, floor: float) -> float:
     """How much of the gradient lies in straight pieces that run in one direction or at right angles to it.
 
     Gradients are taken as complex numbers of four times their angle, so that the two sides of a corner, and
-    the two directions of a street grid, add up: first within blocks of 8 x 8 pixels, then between them. Blocks
-    of energy under ``floor`` do not count.
+    the two directions of a street grid, add up: first within blocks of 8 x 8 pixels, then between them.
+    Blocks of energy under ``floor`` do not count.
     """
     energy = right * right + down * down
     real, imaginary = right * right - down * down, 2.0 * right * down

@@ -108,14 +108,15 @@ def test_a_pattern_of_input_pixels_is_not_a_seam():
     assert seam_ratio(blocky, ROWS, COLS) > 10
 
 
-@pytest.mark.parametrize(("contrast", "step", "least"), [(0, 0.01, 10), (0.1, 0.02, 1.5), (1, 0.05, 1.2)])
+@pytest.mark.parametrize(("contrast", "step", "least"), [(0, 0.01, 10), (0.1, 0.02, 1.5), (1, 0.05, 1.03)])
 def test_steps_between_tiles_are_found(contrast, step, least):
     image = contrast * resize(RNG.random((3, 64, 72), np.float32), Size(256, 288))
     tiled = image.copy()
     for index, row in enumerate(ROWS):
         tiled[:, row:] += step * (-1) ** index
     assert seam_ratio(tiled, ROWS, [], period=4, reference=image) > least
-    assert seam_ratio(tiled.transpose(0, 2, 1), [], ROWS, period=4) > least
+    turned, plain = tiled.transpose(0, 2, 1), image.transpose(0, 2, 1)
+    assert seam_ratio(turned, [], ROWS, period=4, reference=plain) > least
     assert seam_ratio(tiled, [], COLS, period=4, reference=image) == pytest.approx(1, abs=0.01)
 
 

@@ -61,7 +61,7 @@ def ssim(image: Image, truth: Image, valid: Mask | None = None, *, peak: float =
 
 
 def sam(image: Image, truth: Image, valid: Mask | None = None) -> float:
-    """Spectral angle mapper: mean angle between the spectra of a pixel, degrees; black pixels are left out."""
+    """Spectral angle mapper: mean angle between the spectra of a pixel, degrees; black ones are left out."""
     require_same_shape(image, truth)
     first, second = (_chosen(each, valid) for each in (image, truth))
     lengths = np.linalg.norm(first, axis=0) * np.linalg.norm(second, axis=0)

@@ -203,6 +203,14 @@ def test_photo_file_saved_again_by_qgis_as_longitude_latitude(prompts: list[Prom
     assert load_prompts(path, PLACES["photo"], TILES)[5].tags == prompts[5].tags
 
 
+def test_file_that_lost_its_own_reference_system(prompts: list[Prompt], tmp_path: Path):
+    """GDAL writes no crs member for a system without a code."""
+    path = tmp_path / "p.geojson"
+    save_prompts(path, PLACES["own crs"], TILES, prompts)
+    edited(path, lambda document: document.pop("crs"))
+    assert load_prompts(path, PLACES["own crs"], TILES)[5].tags == prompts[5].tags
+
+
 def test_feature_without_geometry_is_found_by_its_window(prompts: list[Prompt], tmp_path: Path):
     path = tmp_path / "p.geojson"
     save_prompts(path, UTM, TILES, prompts)

@@ -97,6 +97,8 @@ class Placement:
                 raise refusal(file.path, what)
             return self
         mine, other = name_of(self.crs), file.crs or LONGITUDE_LATITUDE
+        if file.crs is None and not mine.startswith("urn:"):
+            return self  # GDAL, so QGIS, leaves out a system that has no code when it saves the file again
         if not _same(self.crs, mine, other, file):
             what = f"is in {other:.80}, but the raster in {mine:.80}; save it in the raster's system"
             raise refusal(file.path, what)

@@ -117,6 +117,9 @@ class ModelDescriptor:
     precisions: Mapping[str, Precision]
     """The precision that ``auto`` means for each kind of device: cpu, cuda, mps."""
 
+    bytes_per_pixel: int
+    """Working memory per input pixel of a block, measured."""
+
     memory: str
     """Memory needed, for people."""
 
@@ -139,21 +142,22 @@ MINI = ModelDescriptor(
     licence="MIT",
     commercial=True,
     native_scale=4,
-    tile_size=512,
-    tile_overlap=128,
+    tile_size=576,
+    tile_overlap=64,
     tile_multiple=32,
     latent_stride=4,
     tile_weights="cosine",
     fusion="multidiffusion",
     steps=4,
     guidance_scale=1.0,
-    fidelity=0.5,
+    fidelity=0.6,
     prompts="local",
     negative_prompt="",
     tagger="scene",
     color_fix_raster="none",
     color_fix_photo="wavelet",
     precisions={"cpu": "fp32", "cuda": "bf16", "mps": "fp32"},
+    bytes_per_pixel=1500,
     memory="under 2 GB, CPU or GPU",
     files=(ModelFile(path="weights/mini.safetensors", card="weights/mini.json", embedded=True),),
     presets={

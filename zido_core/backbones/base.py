@@ -7,16 +7,18 @@ region, ``latent_stride`` output pixels each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..catalog import ModelDescriptor
 from ..prompts.base import Prompt
-from ..tiling.grid import Tile
+from ..tiling.grid import Size, Tile
 
 ConditionT = TypeVar("ConditionT")
 
@@ -62,9 +64,14 @@ class Backbone(Protocol[ConditionT]):
     weights_hash: str
     """sha256 of the weights, for the manifest."""
 
-    def condition(self, image: Tensor, prompts: Sequence[Prompt]) -> ConditionT:
-        """All that predictions of this region depend on besides latents and time; ``prompts`` become the bank that
-        ``prompt_ids`` index."""
+    def condition(
+        self, image: Tensor, canvas: Size, prompts: Sequence[Prompt], advance: Callable[[int], None]
+    ) -> ConditionT:
+        """All that predictions of this region depend on besides latents and time.
+
+        ``canvas`` is the region in latents, at least as large as the image; ``prompts`` become the bank that
+        ``prompt_ids`` index. ``advance`` is told how many input pixels more are done, and may raise Cancelled.
+        """
         ...
 
     def encode(self, condition: ConditionT) -> Tensor:
@@ -77,6 +84,6 @@ class Backbone(Protocol[ConditionT]):
         """Prediction (n, channels, h, w) for crops ``latents`` of the canvas at ``tiles`` (latent pixels)."""
         ...
 
-    def decode(self, condition: ConditionT, latents: Tensor | None, *, fidelity: float) -> Tensor:
+    def decode(self, condition: ConditionT, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:
         """Image (3, scale * height, scale * width), about [0, 1] and not clipped; without latents what is certain."""
         ...

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,6 +33,8 @@ from ..nets.mini import (
 )
 from ..prompts.base import Prompt
 from ..prompts.vocabulary import encode
+from ..resample import resize
+from ..tiling.fusion import crop
 from ..tiling.grid import Size, Tile, even_grid
 from .base import ScheduleSpec
 
@@ -43,7 +46,7 @@ COARSE_TILE = 384
 
 @dataclass(frozen=True, kw_only=True)
 class MiniCondition:
-    """A region as the two networks see it. Height and width are rounded up to what the refiner can halve twice."""
+    """A region as the two networks see it. H and W are the canvas's: a little more than an image below tile size."""
 
     size: Size
     """Input pixels of the region."""
@@ -85,24 +88,25 @@ class MiniBackbone:
             network.eval().requires_grad_(False).to(device)
         self.vocabulary = len(card["vocabulary"])
 
-    def condition(self, image: Tensor, prompts: Sequence[Prompt]) -> MiniCondition:
+    def condition(
+        self, image: Tensor, canvas: Size, prompts: Sequence[Prompt], advance: Callable[[int], None]
+    ) -> MiniCondition:
         """Run the coarse network over the region, and turn the prompts into levels."""
         size = Size(*image.shape[-2:])
-        multiple = self.refiner.multiple
-        canvas = Size(*(-(-side // multiple) * multiple for side in size))
         reach = self.coarse.reach
         right, bottom = canvas.width - size.width, canvas.height - size.height
         padded = F.pad(image[None].to(self.device), (reach, reach + right, reach, reach + bottom), mode="replicate")
         detail = torch.empty(DETAIL_CHANNELS, *canvas, device=self.device)
         amplitude = torch.empty(1, *canvas, device=self.device)
         maps: Tensor | None = None
-        for tile, out, crop in self._coarse_tiles(padded, canvas):
+        for tile, out, seen in self._coarse_tiles(padded, canvas):
             rows, cols = tile.slices
             detail[:, rows, cols] = out.residual[0]
             amplitude[:, rows, cols] = out.amplitude[0]
-            view = refiner_condition(crop, out)[0].half()
+            view = refiner_condition(seen, out)[0].half()
             maps = torch.empty(len(view), *canvas, device=self.device, dtype=view.dtype) if maps is None else maps
             maps[:, rows, cols] = view
+            advance(tile.height * tile.width)
         assert maps is not None
         return MiniCondition(
             size=size, image=image, detail=detail, amplitude=amplitude, maps=maps, levels=self._levels(prompts)
@@ -113,11 +117,11 @@ class MiniBackbone:
         reach = self.coarse.reach
         for tile in even_grid(canvas, COARSE_TILE, 0):
             rows, cols = tile.slices
-            crop = padded[:, :, rows.start : rows.stop + 2 * reach, cols.start : cols.stop + 2 * reach]
+            seen = padded[:, :, rows.start : rows.stop + 2 * reach, cols.start : cols.stop + 2 * reach]
             with torch.inference_mode(), self._autocast():
-                out = self.coarse(crop)
+                out = self.coarse(seen)
             inner = (..., slice(reach, -reach), slice(reach, -reach))
-            yield tile, CoarseOutput(*(part[inner].float() for part in out)), crop[inner]
+            yield tile, CoarseOutput(*(part[inner].float() for part in out)), seen[inner]
 
     def _levels(self, prompts: Sequence[Prompt]) -> Tensor:
         levels = np.zeros((len(prompts), self.vocabulary), dtype=np.float32)
@@ -145,23 +149,22 @@ class MiniBackbone:
         out = []
         for start in range(0, len(tiles), step):
             part = slice(start, start + step)
-            maps = torch.stack([condition.maps[(..., *tile.slices)] for tile in tiles[part]]).float()
+            maps = torch.stack([crop(condition.maps, tile) for tile in tiles[part]]).float()
             times = timestep.to(self.device).expand(len(maps))
             with torch.inference_mode(), self._autocast():
                 out.append(self.refiner(latents[part], times, maps, levels[part]))
         return torch.cat(out)
 
-    def decode(self, condition: MiniCondition, latents: Tensor | None, *, fidelity: float) -> Tensor:
+    def decode(self, condition: MiniCondition, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:
         """Bicubic enlargement + expected detail + (1 - fidelity) * amplitude * sampled detail."""
         height, width = condition.size
         detail = condition.detail[:, :height, :width]
         if latents is not None and fidelity < 1:
             sampled = latents[:, :height, :width] * condition.amplitude[:, :height, :width]
             detail = torch.add(detail, sampled, alpha=1 - fidelity)
-        image = shuffle(detail[None])
-        size = (height * SCALE, width * SCALE)
-        source = condition.image[None].to(self.device)
-        return image.add_(F.interpolate(source, size, mode="bicubic", antialias=True))[0]
+        image: NDArray[np.float32] = shuffle(detail[None])[0].cpu().numpy()
+        image += resize(condition.image.numpy(), Size(height * SCALE, width * SCALE))
+        return image
 
     def _autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..nets.mini import SCALE, Coarse, CoarseOutput, unshuffle
+from ..backbones.mini import MiniBackbone
+from ..nets.mini import SCALE, Coarse, CoarseOutput, Refiner, refiner_condition, unshuffle
+from ..prompts.scene import SceneTagger
+from ..prompts.vocabulary import VOCABULARY, encode
+from ..sampling.schedule import Schedule
+from ..tiling.grid import Size, Tile
 from .data import Images, Mixture, Pair, draw_pair
 from .degrade import DEGRADATIONS
 
@@ -96,18 +101,73 @@ class CoarseObjective:
 
 
 class RefinerObjective:
-    """Velocity matching on the normalised detail that the coarse network misses."""
+    """Velocity matching (Salimans & Ho 2022) on the detail that the coarse network misses, in units of its amplitude.
+
+    The prompt of a crop is what the scene tagger says of it. Some crops lose their whole prompt and some tags are
+    forgotten, so that the network also works without them (classifier-free guidance, Ho & Salimans 2021).
+    """
+
+    no_prompt, no_tag = 0.15, 0.1
+    largest = 5.0
+    """Detail beyond so many amplitudes is cut: a few outliers would rule the loss."""
 
     def __init__(self, *, coarse: Path) -> None:
         self.coarse = Coarse()
         self.coarse.load_state_dict(torch.load(coarse, weights_only=True, map_location="cpu")["average"])
         self.coarse.requires_grad_(False)
+        self.tagger = SceneTagger()
+        self.schedule = Schedule.from_spec(MiniBackbone.schedule, steps=4)
 
-    def network(self) -> nn.Module:
-        raise NotImplementedError
+    def network(self) -> Refiner:
+        return Refiner(vocabulary=len(VOCABULARY))
 
     def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
-        raise NotImplementedError
+        image, target, condition, _ = self.prepare(pairs)
+        levels = self.levels_of(image)
+        heard = torch.rand(len(levels), 1, generator=generator) >= self.no_prompt
+        levels = levels * heard * (torch.rand(levels.shape, generator=generator) >= self.no_tag)
+        # Stratified times: one in each n-th of the schedule.
+        spread = torch.rand(len(levels), generator=generator)
+        times = ((torch.arange(len(levels)) + spread) / len(levels) * 1000).long().clamp(0, 999)
+        noise = torch.randn(target.shape, generator=generator)
+        signal = self.schedule.alphas_cumprod[times].sqrt().view(-1, 1, 1, 1).float()
+        sigma = (1 - self.schedule.alphas_cumprod[times]).sqrt().view(-1, 1, 1, 1).float()
+        predicted = network(signal * target + sigma * noise, times, condition, levels)
+        return F.mse_loss(predicted, signal * noise - sigma * target)
+
+    def prepare(self, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor, Tensor, CoarseOutput]:
+        """Images, normalised detail, condition maps, and the coarse output."""
+        image, truth = stack(pairs)
+        with torch.no_grad():
+            out: CoarseOutput = self.coarse(image)
+            missed = detail_of(image, truth) - out.residual
+            target = (missed / (out.amplitude + 5e-4)).clamp(-self.largest, self.largest)
+            return image, target, refiner_condition(image, out), out
+
+    def levels_of(self, image: Tensor) -> Tensor:
+        """(n, vocabulary): the tagger's levels of whole crops (n, 3, h, w)."""
+        levels = torch.zeros(len(image), len(VOCABULARY))
+        for row, crop in zip(levels, image.numpy(), strict=True):
+            (prompt,) = self.tagger.tag(crop, [Tile.whole(Size(*crop.shape[-2:]))])
+            for token, level in zip(*encode(prompt), strict=True):
+                row[token] = level
+        return levels
 
     def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
-        raise NotImplementedError
+        """After four steps: PSNR gain over bicubic at fidelity 0 and 0.5, sharpness and grain against the truth."""
+        figures = {}
+        for degradation, pairs in zip(DEGRADATIONS, held_pairs(held, mixture, seed, 12), strict=True):
+            image, target, condition, out = self.prepare(pairs)
+            detail = detail_of(image, stack(pairs)[1])
+            latents = torch.randn(target.shape, generator=torch.Generator().manual_seed(seed))
+            levels = self.levels_of(image)
+            with torch.no_grad():
+                for index, time in enumerate(self.schedule.timesteps):
+                    prediction = network(latents, torch.full((len(image),), int(time)), condition, levels)
+                    latents = self.schedule.step(prediction, index, latents)
+            sampled = latents * out.amplitude
+            for fidelity in (0.0, 0.5):
+                error = detail - out.residual - (1 - fidelity) * sampled
+                figures[f"gain{fidelity:g}_{degradation}"] = round(psnr(error) - psnr(detail), 3)
+            figures[f"energy_{degradation}"] = round(float(sampled.std() / (detail - out.residual).std()), 3)
+        return figures

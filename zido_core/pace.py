@@ -1,0 +1,38 @@
+"""How fast this machine has been, remembered between runs: what a plan's time is worked out from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Where zido remembers things that may be deleted at any time; ``ZIDO_CACHE`` says otherwise."""
+    fallback = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("ZIDO_CACHE") or Path(fallback) / "zido")
+
+
+def expected(model: str, device: str, work: int) -> float | None:
+    """Seconds that so many units of work should take; None before the first run of this model on this device."""
+    pace = _read().get(f"{model} {device}")
+    return None if pace is None else pace * work
+
+
+def remember(model: str, device: str, work: int, seconds: float) -> None:
+    """Note the pace of a finished run; failing to write it is no failure."""
+    paces = _read() | {f"{model} {device}": seconds / max(work, 1)}
+    with contextlib.suppress(OSError):
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"pace.json.{os.getpid()}"
+        part.write_text(json.dumps(paces))
+        part.replace(folder / "pace.json")
+
+
+def _read() -> dict[str, float]:
+    with contextlib.suppress(OSError, ValueError):
+        paces = json.loads((cache_folder() / "pace.json").read_text())
+        return {str(name): float(pace) for name, pace in paces.items()}
+    return {}

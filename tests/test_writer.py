@@ -105,6 +105,11 @@ def test_untiled_on_request(tmp_path):
         assert dataset.compression is None
 
 
+def test_world_file_on_request(tmp_path):
+    save(describe(), tmp_path, creation_options=["TFW=YES"])
+    assert sorted(os.listdir(tmp_path)) == ["out.tfw", "out.tif"]
+
+
 @pytest.mark.parametrize("option", ["COMPRESS=JPEG", "COMPRESS=WEBP", "DISCARD_LSB=2", "NBITS=7"])
 def test_lossy_options_are_allowed(tmp_path, option):
     path, _ = save(describe("red", "green", "blue", size=Size(70, 70)), tmp_path, creation_options=[option])

@@ -22,6 +22,9 @@ from ..errors import OutputFailed, OutputNotWritable
 SIDECARS = (".aux.xml", ".msk", ".ovr", ".msk.ovr")
 """Files beside a raster that GDAL reads as part of it; those of a replaced raster would spoil the new one."""
 
+WORLD_FILES = (".tfw", ".wld", ".j2w")
+"""Written on request (TFW=YES, WORLDFILE=YES); the suffix takes the place of the raster's."""
+
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 FULL = 4 * 2**20
 """With less free space than this (bytes) a write that failed without a reason has failed for lack of it."""
@@ -61,6 +64,7 @@ class PartFile:
         if not self.overwrite and self.target.exists():
             raise OutputNotWritable(f"{self.target} has appeared meanwhile; give --overwrite to replace it")
         fresh = {f"{self.path}{suffix}": f"{self.target}{suffix}" for suffix in SIDECARS}
+        fresh |= {str(self.path.with_suffix(end)): str(self.target.with_suffix(end)) for end in WORLD_FILES}
         fresh = {part: final for part, final in fresh.items() if os.path.exists(part)}
         for part in (*fresh, str(self.path)):
             _sync(part)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..tiling.grid import Size, Tile
 
-BLOCK_BYTES = 8_000_000
-"""Bytes read at a time."""
+BLOCK_BYTES = 1_000_000
+"""Bytes read at a time; what the PNG filters make of them still fits into a cache."""
 
 
 class Canvas:

@@ -69,6 +69,9 @@ def tiff_options(spec: OutputSpec, options: Mapping[str, str]) -> dict[str, Any]
             del chosen[key]
     if chosen["COMPRESS"].upper() in ("DEFLATE", "LZW", "ZSTD") and "NBITS" not in options:
         chosen.setdefault("PREDICTOR", 3 if floating else 2)
+    if chosen["COMPRESS"].upper() == "DEFLATE":
+        # Less than half the time of GDAL's 6 for a few percent of size.
+        chosen.setdefault("ZLEVEL", 4)
     return chosen
 
 

@@ -18,7 +18,7 @@ from .canvas import Canvas
 from .exif import JPEG_LIMIT, edited_exif, edited_xmp, provenance_text
 from .gdal import quiet_warnings, session
 from .output import OutputWriter
-from .png import density_chunk, profile_chunk, text_chunk, write_png
+from .png import LEVEL, density_chunk, profile_chunk, text_chunk, write_png
 
 ICC_SPACES = {1: b"GRAY", 3: b"RGB "}
 """Colour space that a profile must have, by the number of colour bands."""
@@ -57,7 +57,7 @@ class PhotoWriter(OutputWriter):
                     self._canvas.rows(),
                     channels=self.spec.count,
                     dtype=self.spec.dtype,
-                    level=self._number("ZLEVEL", 6),
+                    level=self._number("ZLEVEL", LEVEL),
                     chunks=self._png_chunks(),
                 )
             return

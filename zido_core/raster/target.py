@@ -102,6 +102,7 @@ def rehearse(spec: OutputSpec) -> None:
             except (ZidoError, ValueError, TypeError) as error:
                 given = " ".join(f"-co {key}={value}" for key, value in spec.options.items())
                 text = str(error).replace(str(small.path), spec.path.name)
+                text = text.replace(small.path.name, spec.path.name)
                 raise InvalidOptions(f"{given}: {text}" if given else text) from error
     for key, value in spec.options.items():
         complaint = next((message for message in messages if key in message.upper()), None)

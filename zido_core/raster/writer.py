@@ -25,6 +25,10 @@ from .photo import PhotoWriter
 __all__ = ["OutputSpec", "OutputWriter", "RasterWriter", "open_output"]
 
 
+STAGE = {"ZLEVEL": "1"}
+"""Creation options of a GeoTIFF that only lives until it is copied."""
+
+
 def open_output(spec: OutputSpec, provenance: Mapping[str, str] | None = None) -> OutputWriter:
     """The writer for `spec`; `provenance` goes into the `ZIDO` tags or the comment of a photograph."""
     writer = RasterWriter if spec.format.through == "rasterio" else PhotoWriter
@@ -56,7 +60,7 @@ class RasterWriter(OutputWriter):
                 count=spec.count,
                 dtype=spec.dtype,
                 nodata=spec.nodata,
-                **tiff_options(spec, {} if self._copied else spec.options),
+                **tiff_options(spec, STAGE if self._copied else spec.options),
             )
             describe(self._dataset, spec, self.provenance)
         self._tiled = tiled

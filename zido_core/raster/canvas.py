@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,11 @@ class Canvas:
     def whole(self) -> NDArray[Any]:
         """All pixels (height, width, channels), in memory."""
         return np.concatenate(list(self.rows()))
+
+    @property
+    def taken(self) -> int:
+        """Bytes of disk that vanish when it is closed."""
+        return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
         self._file.close()

@@ -55,7 +55,7 @@ def tiff_options(spec: OutputSpec, options: Mapping[str, str]) -> dict[str, Any]
         "INTERLEAVE": "PIXEL" if spec.count <= 4 else "BAND",
         "PHOTOMETRIC": "RGB" if _interpretations(spec)[:3] == RGB else "MINISBLACK",
     }
-    if raw_bytes(spec) >= LARGE:
+    if spec.raw_bytes >= LARGE:
         # Writes that fail in a thread go unreported; reading everything back finds them.
         chosen["NUM_THREADS"] = "ALL_CPUS"
     if spec.alpha is not None and spec.alpha == (3 if chosen["PHOTOMETRIC"] == "RGB" else 1):
@@ -95,11 +95,6 @@ def lossless(spec: OutputSpec) -> bool:
     if {"NBITS", "DISCARD_LSB"} & set(options) or compress in ("JPEG", "JXL", "WEBP"):
         return False
     return not (compress.startswith("LERC") and "MAX_Z_ERROR" in options)
-
-
-def raw_bytes(spec: OutputSpec) -> int:
-    """Bytes of the uncompressed pixels."""
-    return spec.count * spec.size.height * spec.size.width * np.dtype(spec.dtype).itemsize
 
 
 def _interpretations(spec: OutputSpec) -> tuple[str, ...]:

@@ -91,6 +91,17 @@ class OutputSpec:
         return next((at for at, band in enumerate(self.bands) if band.interpretation == "alpha"), None)
 
     @property
+    def raw_bytes(self) -> int:
+        """Bytes of the uncompressed pixels."""
+        return self.count * self.size.height * self.size.width * np.dtype(self.dtype).itemsize
+
+    @property
+    def room(self) -> int:
+        """Bytes of disk that must be free: the uncompressed size, twice if it is written in two stages."""
+        staged = self.cog or self.format.driver != "GTiff"
+        return self.raw_bytes * (1 + staged)
+
+    @property
     def dpi(self) -> tuple[float, float] | None:
         """Pixels per inch (horizontal, vertical) that keep the printed size of the input."""
         if self.photo is None or self.photo.dpi is None:
@@ -112,7 +123,6 @@ class OutputWriter(ABC):
         self._part = PartFile(spec.path, overwrite=spec.overwrite)
         self._ledger = Ledger(spec.size)
         self._mask_ledger = Ledger(spec.size)
-        self._numbers = 0
 
     def write(
         self,
@@ -131,7 +141,6 @@ class OutputWriter(ABC):
         with self._explaining():
             self._check_room(planes.nbytes)
             self._put(planes, window)
-        self._numbers += planes.size
         if self.spec.has_mask:
             mask = np.full(window.size, 255, np.uint8)
             if valid is not None:
@@ -194,13 +203,13 @@ class OutputWriter(ABC):
             raise disk_full(folder, self._missing_bytes())
 
     def _missing_bytes(self) -> int:
-        """Room that the whole output would still need, by what the part written so far has taken."""
-        total = self.spec.count * self.spec.size.height * self.spec.size.width
-        whole = total * np.dtype(self.spec.dtype).itemsize
-        written = self._part.written
-        if written and self._numbers:
-            whole = min(whole, round(written * total / self._numbers))
-        return whole - written - shutil.disk_usage(self._part.target.parent).free
+        """Room to be made for the next run, which begins without what this one has taken."""
+        return self.spec.room - self._taken - shutil.disk_usage(self._part.target.parent).free
+
+    @property
+    def _taken(self) -> int:
+        """Bytes of disk that vanish with this run."""
+        return self._part.written
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

@@ -82,6 +82,10 @@ class PhotoWriter(OutputWriter):
         if self._canvas is not None:
             self._canvas.close()
 
+    @property
+    def _taken(self) -> int:
+        return super()._taken + (self._canvas.taken if self._canvas else 0)
+
     def _in_file_order(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Bands as they were handed to `write`, which is what the ledger knows."""
         return stored[np.argsort(self._order)]

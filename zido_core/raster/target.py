@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InvalidOptions, OutputNotWritable, ZidoError
 from ..tiling.grid import Size, Tile
 from .atomic import PartFile, amount
-from .creation import parse_creation_options, raw_bytes
+from .creation import parse_creation_options
 from .formats import FORMATS, GEOTIFF, Content, Format, check_holds, find_format, format_of
 from .gdal import session
 from .output import OutputSpec
@@ -175,10 +175,8 @@ def _check_place(spec: OutputSpec, source: Path | None) -> None:
 
 
 def _check_room(spec: OutputSpec, reserve: int) -> None:
-    """Uncompressed size of the output, twice where it is written in two stages."""
-    staged = spec.cog or spec.format is not GEOTIFF
     folder = Path(os.path.realpath(spec.path)).parent
-    needed, free = raw_bytes(spec) * (1 + staged) + reserve, shutil.disk_usage(folder).free
+    needed, free = spec.room + reserve, shutil.disk_usage(folder).free
     if free < needed:
         raise OutputNotWritable(
             f"the output may take {amount(needed)}, but {folder} has {amount(free)} free: "

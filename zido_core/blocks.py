@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from .tiling.grid import Grid, Size, Tile, even_grid
 
@@ -101,7 +102,7 @@ def partition(size: Size, side: int) -> Iterator[Tile]:
 def _cuts(length: int, side: int) -> Iterator[tuple[int, int]]:
     count = -(-length // side)
     edges = [index * length // count for index in range(count + 1)]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from pairwise(edges)
 
 
 def _latents(tile: Tile, factor: int) -> Tile:

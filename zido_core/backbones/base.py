@@ -79,11 +79,18 @@ class Backbone(Protocol[ConditionT]):
         ...
 
     def predict(
-        self, condition: ConditionT, latents: Tensor, timestep: Tensor, tiles: Sequence[Tile], prompt_ids: Sequence[int]
+        self,
+        condition: ConditionT,
+        latents: Tensor,
+        timestep: Tensor,
+        tiles: Sequence[Tile],
+        prompt_ids: Sequence[int],
     ) -> Tensor:
         """Prediction (n, channels, h, w) for crops ``latents`` of the canvas at ``tiles`` (latent pixels)."""
         ...
 
-    def decode(self, condition: ConditionT, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:
+    def decode(
+        self, condition: ConditionT, latents: Tensor | None, *, fidelity: float
+    ) -> NDArray[np.float32]:
         """Image (3, scale * height, scale * width), about [0, 1] and not clipped; without latents what is certain."""
         ...

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
 from ..catalog import ModelDescriptor
 from ..errors import ModelMissing
@@ -66,7 +66,9 @@ class MiniBackbone:
     """The embedded model, loaded."""
 
     latent_channels = DETAIL_CHANNELS
-    schedule = ScheduleSpec(prediction_type="v_prediction", zero_terminal_snr=True, timestep_spacing="trailing")
+    schedule = ScheduleSpec(
+        prediction_type="v_prediction", zero_terminal_snr=True, timestep_spacing="trailing"
+    )
 
     def __init__(self, descriptor: ModelDescriptor, device: torch.device, precision: torch.dtype) -> None:
         self.descriptor = descriptor
@@ -84,7 +86,9 @@ class MiniBackbone:
         self.coarse, self.refiner = Coarse(), Refiner(vocabulary=len(card["vocabulary"]))
         for name, network in (("coarse", self.coarse), ("refiner", self.refiner)):
             prefix = f"{name}."
-            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            network.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
             network.eval().requires_grad_(False).to(device)
         self.vocabulary = len(card["vocabulary"])
 
@@ -95,7 +99,9 @@ class MiniBackbone:
         size = Size(*image.shape[-2:])
         reach = self.coarse.reach
         right, bottom = canvas.width - size.width, canvas.height - size.height
-        padded = F.pad(image[None].to(self.device), (reach, reach + right, reach, reach + bottom), mode="replicate")
+        padded = F.pad(
+            image[None].to(self.device), (reach, reach + right, reach, reach + bottom), mode="replicate"
+        )
         detail = torch.empty(DETAIL_CHANNELS, *canvas, device=self.device)
         amplitude = torch.empty(1, *canvas, device=self.device)
         maps: Tensor | None = None
@@ -104,12 +110,21 @@ class MiniBackbone:
             detail[:, rows, cols] = out.residual[0]
             amplitude[:, rows, cols] = out.amplitude[0]
             view = refiner_condition(seen, out)[0].half()
-            maps = torch.empty(len(view), *canvas, device=self.device, dtype=view.dtype) if maps is None else maps
+            maps = (
+                torch.empty(len(view), *canvas, device=self.device, dtype=view.dtype)
+                if maps is None
+                else maps
+            )
             maps[:, rows, cols] = view
             advance(tile.height * tile.width)
         assert maps is not None
         return MiniCondition(
-            size=size, image=image, detail=detail, amplitude=amplitude, maps=maps, levels=self._levels(prompts)
+            size=size,
+            image=image,
+            detail=detail,
+            amplitude=amplitude,
+            maps=maps,
+            levels=self._levels(prompts),
         )
 
     def _coarse_tiles(self, padded: Tensor, canvas: Size) -> Iterator[tuple[Tile, CoarseOutput, Tensor]]:
@@ -143,7 +158,7 @@ class MiniBackbone:
         tiles: Sequence[Tile],
         prompt_ids: Sequence[int],
     ) -> Tensor:
-        """v of every tile. On a CPU one by one: larger batches are not faster there, and change the last bits."""
+        """The v of every tile. On a CPU one by one: larger batches are not faster there, and change the last bits."""
         levels = condition.levels[list(prompt_ids)]
         step = 1 if self.device.type == "cpu" else len(tiles)
         out = []
@@ -155,7 +170,9 @@ class MiniBackbone:
                 out.append(self.refiner(latents[part], times, maps, levels[part]))
         return torch.cat(out)
 
-    def decode(self, condition: MiniCondition, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:
+    def decode(
+        self, condition: MiniCondition, latents: Tensor | None, *, fidelity: float
+    ) -> NDArray[np.float32]:
         """Bicubic enlargement + expected detail + (1 - fidelity) * amplitude * sampled detail."""
         height, width = condition.size
         detail = condition.detail[:, :height, :width]
@@ -168,4 +185,6 @@ class MiniBackbone:
 
     def _autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32
-        return torch.autocast(self.device.type, self.precision if reduced else torch.bfloat16, enabled=reduced)
+        return torch.autocast(
+            self.device.type, self.precision if reduced else torch.bfloat16, enabled=reduced
+        )

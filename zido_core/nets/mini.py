@@ -12,11 +12,12 @@ plain matrix products.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
 SCALE = 4
 """Enlargement of both networks; one input pixel owns 4 x 4 output pixels."""
@@ -51,6 +52,13 @@ class Gate(nn.Module):
         return a * b
 
 
+def quieten(layer: nn.Module | None, std: float = 0.0) -> None:
+    """Start a layer with weights of this deviation and no bias, so that a block begins close to the identity."""
+    if isinstance(layer, (nn.Linear, nn.Conv2d)) and layer.bias is not None:
+        nn.init.normal_(layer.weight, std=std)
+        nn.init.zeros_(layer.bias)
+
+
 class GatedBlock(nn.Module):
     """Depthwise 3x3 mixing, then channel mixing, both gated and normalised; ``(n, h, w, c)``.
 
@@ -67,13 +75,9 @@ class GatedBlock(nn.Module):
         self.feed = nn.Sequential(nn.Linear(width, 2 * width), Gate(), nn.Linear(width, width))
         self.gate = Gate()
         self.modulation = nn.Linear(condition, 4 * width) if condition else None
-        for last in (self.project, self.feed[2]):
-            assert isinstance(last, nn.Linear)
-            nn.init.normal_(last.weight, std=0.1 / math.sqrt(width))
-            nn.init.zeros_(last.bias)
-        if self.modulation is not None:
-            nn.init.zeros_(self.modulation.weight)
-            nn.init.zeros_(self.modulation.bias)
+        quieten(self.project, 0.1 / math.sqrt(width))
+        quieten(self.feed[2], 0.1 / math.sqrt(width))
+        quieten(self.modulation)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         space, channels = self.norm_space(x), None
@@ -102,8 +106,7 @@ class Coarse(nn.Module):
         self.body = nn.ModuleList(GatedBlock(width) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.tail = nn.Conv2d(width, DETAIL_CHANNELS + 1, 3, padding=1)
-        nn.init.normal_(self.tail.weight, std=1e-3)
-        nn.init.zeros_(self.tail.bias)
+        quieten(self.tail, 1e-3)
 
     def forward(self, image: Tensor) -> CoarseOutput:
         """Image (n, 3, h, w) in [0, 1]; margins of ``reach`` pixels are influenced by the zero padding."""
@@ -136,8 +139,7 @@ class TagAttention(nn.Module):
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(tokens, 2 * width, bias=False)
         self.project = nn.Linear(width, width)
-        nn.init.zeros_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
+        quieten(self.project)
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
         n, h, w, c = x.shape
@@ -195,8 +197,7 @@ class Refiner(nn.Module):
         self.up = nn.ModuleList([stack(blocks[1], middle), stack(blocks[0], outer)])
         self.norm = nn.LayerNorm(outer)
         self.tail = nn.Linear(outer, DETAIL_CHANNELS)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        quieten(self.tail)
 
     multiple = 4
     """Height and width of the latents must be multiples of this."""
@@ -211,20 +212,20 @@ class Refiner(nn.Module):
         tokens = self.tags(levels)
         x = self.head(torch.cat([latents, condition], 1).permute(0, 2, 3, 1))
         skips = []
-        for blocks, shrink in zip(self.down, self.shrink, strict=True):
-            x = run(blocks, x, vector)
+        for level, shrink in zip(self.down, self.shrink, strict=True):
+            x = run(level.children(), x, vector)
             skips.append(x)
             x = shrink(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         half = len(self.inner) // 2
         x = self.attention[0](run(self.inner[:half], x, vector), tokens)
         x = self.attention[1](run(self.inner[half:], x, vector), tokens)
-        for blocks, grow in zip(self.up, self.grow, strict=True):
+        for level, grow in zip(self.up, self.grow, strict=True):
             x = F.pixel_shuffle(grow(x).permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1) + skips.pop()
-            x = run(blocks, x, vector)
+            x = run(level.children(), x, vector)
         return self.tail(self.norm(x)).permute(0, 3, 1, 2).float()
 
 
-def run(blocks: nn.ModuleList, x: Tensor, condition: Tensor) -> Tensor:
+def run(blocks: Iterable[nn.Module], x: Tensor, condition: Tensor) -> Tensor:
     """Apply a stack of conditioned blocks."""
     for block in blocks:
         x = block(x, condition)

@@ -28,7 +28,9 @@ class ArraySource(Source):
 
     def __init__(self, array: NDArray[Any], *, name: str = "array") -> None:
         if array.ndim not in (2, 3) or 0 in array.shape:
-            raise BadInput(f"{name} has the shape {array.shape}; expected (height, width) or (height, width, channels)")
+            raise BadInput(
+                f"{name} has the shape {array.shape}; expected (height, width) or (height, width, channels)"
+            )
         if array.dtype.kind not in "uif" or array.dtype.itemsize > 8:
             raise BadInput(f"{name} has the data type {array.dtype}; expected integers or floats")
         self.planes = np.atleast_3d(array).transpose(2, 0, 1)
@@ -73,8 +75,6 @@ def source_of(image: NDArray[Any] | Image.Image) -> ArraySource:
 
 def as_given(planes: NDArray[Any], given: NDArray[Any] | Image.Image) -> NDArray[Any] | Image.Image:
     """Result planes (bands, height, width) as what the input was: (height, width[, channels]) array or Pillow image."""
-    array = planes[0] if np.ndim(given) == 2 and len(planes) == 1 else planes.transpose(1, 2, 0)
-    if not isinstance(given, Image.Image):
-        return np.ascontiguousarray(array)
-    array = np.ascontiguousarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
-    return Image.fromarray(array)
+    single = len(planes) == 1 and (isinstance(given, Image.Image) or given.ndim == 2)
+    array = np.ascontiguousarray(planes[0] if single else planes.transpose(1, 2, 0))
+    return Image.fromarray(array) if isinstance(given, Image.Image) else array

@@ -35,7 +35,7 @@ class Mixture:
     shares: tuple[float, ...] = (0.5, 0.16, 0.12, 0.1, 0.12)
     """Share of each of ``DEGRADATIONS``, in their order; sums to 1."""
     reduction: tuple[float, float] = (1.0, 4.0)
-    """Aerial frames are reduced by a random factor of this range first: they are centimetres fine, rasters are metres."""
+    """Aerial frames are reduced by a random factor of this range first: they show centimetres, rasters metres."""
     flat: float = 3.0
     """Crops whose standard deviation is below this (of 255) are mostly skipped."""
     keep_flat: float = 0.25
@@ -73,18 +73,21 @@ class Images:
 
     def select(self, indexes: list[int]) -> Images:
         """The images of these indexes."""
-        frames, aerial, names = ([part[i] for i in indexes] for part in (self.frames, self.aerial, self.names))
-        return Images(tuple(frames), tuple(aerial), tuple(names))
+        return Images(
+            tuple(self.frames[i] for i in indexes),
+            tuple(self.aerial[i] for i in indexes),
+            tuple(self.names[i] for i in indexes),
+        )
 
 
 def draw_pair(images: Images, mixture: Mixture, rng: np.random.Generator) -> Pair:
     """Draw one pair: image, place, reduction, orientation and degradation at random."""
     side = 4 * (mixture.size + 2 * mixture.margin)
     crop = draw_crop(images, side, mixture, rng)
-    crop = np.rot90(crop, rng.integers(4))
+    crop = np.rot90(crop, int(rng.integers(4)))
     if rng.random() < 0.5:
         crop = crop[:, ::-1]
-    truth = vary_colour(np.ascontiguousarray(crop, dtype=np.float32) / 255, rng)
+    truth = vary_colour(np.ascontiguousarray(crop, dtype=np.float32) / np.float32(255), rng)
     degradation = DEGRADATIONS[rng.choice(len(DEGRADATIONS), p=mixture.shares)]
     image = degrade(truth, degradation, rng)
     inner, outer = mixture.margin, 4 * mixture.margin
@@ -93,13 +96,13 @@ def draw_pair(images: Images, mixture: Mixture, rng: np.random.Generator) -> Pai
 
 
 def draw_crop(images: Images, side: int, mixture: Mixture, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A square of ``side`` output pixels (side, side, 3) that is not flat, or one of the few flat ones that are kept."""
+    """A square of output pixels (side, side, 3) that is not flat, or one of the few flat ones that are kept."""
     while True:
         index = rng.integers(len(images.frames))
         frame = images.frames[index]
         most = min(mixture.reduction[1] if images.aerial[index] else 1.5, min(frame.shape[:2]) / side)
         factor = float(np.exp(rng.uniform(0, np.log(max(most, 1.0)))))
-        extent = min(int(round(side * factor)), *frame.shape[:2])
+        extent = min(round(side * factor), *frame.shape[:2])
         row = rng.integers(frame.shape[0] - extent + 1)
         col = rng.integers(frame.shape[1] - extent + 1)
         crop = frame[row : row + extent, col : col + extent]

@@ -81,9 +81,11 @@ def degrade(image: Array, degradation: Degradation, rng: np.random.Generator, *,
         return sensor(image, rng, scale)
     level = LEVELS[degradation]
     image = blur(image, draw_kernel(level, rng))
-    image = compress(add_noise(image, rng.uniform(*level.first_noise), rng), rng.integers(*level.first_quality))
+    image = compress(
+        add_noise(image, rng.uniform(*level.first_noise), rng), int(rng.integers(*level.first_quality))
+    )
     image = add_noise(reduce(image, scale), rng.uniform(*level.second_noise), rng)
-    return compress(image, rng.integers(*level.second_quality))
+    return compress(image, int(rng.integers(*level.second_quality)))
 
 
 def sensor(image: Array, rng: np.random.Generator, scale: int) -> Array:
@@ -124,20 +126,24 @@ def draw_kernel(level: Level, rng: np.random.Generator) -> Array:
         kernel = np.exp(-0.5 * radius ** rng.uniform(*level.generalised_beta))
     else:
         kernel = 1 / (1 + radius ** rng.uniform(*level.plateau_beta))
-    return (kernel / kernel.sum()).astype(np.float32)
+    return normalised(kernel)
 
 
 def gaussian_kernel(sigma: float) -> Array:
     """Normalised Gaussian, square, wide enough for three sigma."""
-    kernel = np.exp(-0.5 * square_radius(sigma))
-    return (kernel / kernel.sum()).astype(np.float32)
+    return normalised(np.exp(-0.5 * square_radius(sigma)))
+
+
+def normalised(kernel: NDArray[np.float64]) -> Array:
+    """A kernel that keeps the mean."""
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)
 
 
 def square_radius(sigma: float) -> NDArray[np.float64]:
     """Squared distance from the centre in units of sigma."""
     reach = max(1, int(np.ceil(3 * sigma)))
-    axis = np.arange(-reach, reach + 1) / max(sigma, 1e-3)
-    return axis[:, None] ** 2 + axis[None, :] ** 2
+    axis = np.arange(-reach, reach + 1, dtype=np.float64) / max(sigma, 1e-3)
+    return np.add.outer(axis**2, axis**2)
 
 
 def blur(image: Array, kernel: Array) -> Array:
@@ -156,16 +162,16 @@ def add_noise(image: Array, sigma: float, rng: np.random.Generator) -> Array:
     """Gaussian noise of ``sigma`` / 255, in 40 % of the images the same in all bands (Real-ESRGAN's grey noise)."""
     bands = 1 if rng.random() < 0.4 else image.shape[2]
     noise = rng.standard_normal((*image.shape[:2], bands), dtype=np.float32)
-    return np.clip(image + noise * np.float32(sigma / 255), 0, 1)
+    return np.asarray(np.clip(image + noise * np.float32(sigma / 255), 0, 1), dtype=np.float32)
 
 
 def compress(image: Array, quality: int) -> Array:
     """Through JPEG and back."""
     stream = io.BytesIO()
-    Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(stream, "JPEG", quality=int(quality))
-    return np.asarray(Image.open(stream), dtype=np.float32) / 255
+    Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream), dtype=np.float32) / np.float32(255)
 
 
 def quantise(image: Array) -> Array:
     """Round to 8-bit levels and clip to [0, 1]."""
-    return (np.rint(np.clip(image, 0, 1) * 255) / 255).astype(np.float32)
+    return np.asarray(np.rint(np.clip(image, 0, 1) * 255) / 255, dtype=np.float32)

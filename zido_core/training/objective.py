@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
 from ..backbones.mini import MiniBackbone
 from ..nets.mini import SCALE, Coarse, CoarseOutput, Refiner, refiner_condition, unshuffle
@@ -39,7 +39,9 @@ class Objective(Protocol):
 
 def stack(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     """Images (n, 3, h, w) and truths (n, 3, 4h, 4w)."""
-    return torch.from_numpy(np.stack([p.image for p in pairs])), torch.from_numpy(np.stack([p.truth for p in pairs]))
+    return torch.from_numpy(np.stack([p.image for p in pairs])), torch.from_numpy(
+        np.stack([p.truth for p in pairs])
+    )
 
 
 def enlarge(image: Tensor) -> Tensor:
@@ -95,7 +97,9 @@ class CoarseObjective:
             with torch.no_grad():
                 out: CoarseOutput = network(image)
             figures[f"gain_{degradation}"] = round(psnr(detail - out.residual) - psnr(detail), 3)
-            spread = ((detail - out.residual).square().mean(1, keepdim=True).sqrt() + 1e-3) / (out.amplitude + 1e-3)
+            spread = ((detail - out.residual).square().mean(1, keepdim=True).sqrt() + 1e-3) / (
+                out.amplitude + 1e-3
+            )
             figures[f"spread_{degradation}"] = round(float(spread.median()), 3)
         return figures
 

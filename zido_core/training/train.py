@@ -14,9 +14,9 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ class Progress:
 
 def batch_of(images: Images, mixture: Mixture, recipe: Recipe, step: int) -> list[Pair]:
     """The pairs of one step: a function of the seed, the stage and the step."""
-    rng = np.random.default_rng([recipe.seed, ("coarse", "refiner").index(recipe.stage), step])
+    rng = np.random.default_rng([recipe.seed, get_args(Stage).index(recipe.stage), step])
     return [draw_pair(images, mixture, rng) for _ in range(recipe.batch)]
 
 
@@ -90,7 +90,9 @@ def rate_at(step: int, recipe: Recipe) -> float:
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def train(objective: Objective, images: Images, mixture: Mixture, recipe: Recipe, out: Path) -> Iterator[dict[str, Any]]:
+def train(
+    objective: Objective, images: Images, mixture: Mixture, recipe: Recipe, out: Path
+) -> Iterator[dict[str, Any]]:
     """Train until ``recipe.steps``; yield a log record every 50 steps and save every 200."""
     training, held = images.split(every=20)
     progress = start(objective, recipe)
@@ -136,7 +138,7 @@ def train_step(
     with torch.autocast("cpu", torch.bfloat16):
         loss = objective.loss(progress.network, pairs, generator)
     progress.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no hints here
     torch.nn.utils.clip_grad_norm_(progress.network.parameters(), recipe.clip)
     progress.optimizer.step()
     decay = min(recipe.ema, (progress.step + 1) / (progress.step + 10))
@@ -149,14 +151,17 @@ def train_step(
 
 def main() -> None:
     """Command line of the training."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=["coarse", "refiner"])
+    default = {part.name: part.default for part in fields(Recipe)}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stage", choices=get_args(Stage))
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp images")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and the log")
-    parser.add_argument("--steps", type=int, default=Recipe.__dataclass_fields__["steps"].default)
-    parser.add_argument("--batch", type=int, default=Recipe.__dataclass_fields__["batch"].default)
-    parser.add_argument("--learning-rate", type=float, default=Recipe.__dataclass_fields__["learning_rate"].default)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=default["steps"])
+    parser.add_argument("--batch", type=int, default=default["batch"])
+    parser.add_argument("--learning-rate", type=float, default=default["learning_rate"])
+    parser.add_argument("--seed", type=int, default=default["seed"])
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(
@@ -166,7 +171,9 @@ def main() -> None:
         learning_rate=chosen.learning_rate,
         seed=chosen.seed,
     )
-    objective = CoarseObjective() if recipe.stage == "coarse" else RefinerObjective(coarse=chosen.out / "coarse.pt")
+    objective: Objective = CoarseObjective()
+    if recipe.stage == "refiner":
+        objective = RefinerObjective(coarse=chosen.out / "coarse.pt")
     with (chosen.out / f"{recipe.stage}.jsonl").open("a") as log:
         for record in train(objective, Images.read(chosen.data), Mixture(), recipe, chosen.out):
             log.write(json.dumps(record) + "\n")

@@ -1,0 +1,82 @@
+"""Turn a finished training run into the embedded model: ``weights/mini.safetensors`` and its card.
+
+python -m zido_core.training.export RUN --data FOLDER --out zido_core/weights
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from ..prompts.vocabulary import VOCABULARY
+from .data import Mixture
+from .degrade import DEGRADATIONS
+
+STAGES = ("coarse", "refiner")
+
+
+def export(run: Path, data: Path, out: Path) -> Mapping[str, Any]:
+    """Write the averaged weights in half precision, and the card that says how they came about."""
+    tensors: dict[str, torch.Tensor] = {}
+    recipes, curves = {}, {}
+    for stage in STAGES:
+        state = torch.load(run / f"{stage}.pt", weights_only=True, map_location="cpu")
+        tensors |= {f"{stage}.{name}": value.half().contiguous() for name, value in state["average"].items()}
+        recipes[stage] = state["recipe"] | {"steps_done": state["step"]}
+        curves[stage] = curve_of(run / f"{stage}.jsonl")
+    content = save(tensors)
+    card = {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "licence": "MIT",
+        "vocabulary": list(VOCABULARY),
+        "recipes": recipes,
+        "mixture": dict(zip(DEGRADATIONS, Mixture().shares, strict=True)),
+        "curves": curves,
+        "images": images_of(data),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "mini.safetensors").write_bytes(content)
+    (out / "mini.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return card
+
+
+def curve_of(log: Path) -> list[dict[str, float]]:
+    """The figures on held-out images, by step; of a resumed run the last word on a step counts."""
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    watched = {record["step"]: record for record in records if len(record) > 4}
+    drop = {"seconds", "rate"}
+    return [
+        {name: value for name, value in watched[step].items() if name not in drop} for step in sorted(watched)
+    ]
+
+
+def images_of(data: Path) -> list[dict[str, str]]:
+    """Source, licence and hash of every training image, from the folder's ``manifest.csv``."""
+    with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        wanted = ("file", "source_repo", "licence", "attribution", "sha256")
+        return [{name: row[name] for name in wanted} for row in csv.DictReader(file)]
+
+
+def main() -> None:
+    """Command line of the export."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="folder of the training run")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training images")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    chosen = parser.parse_args()
+    card = export(chosen.run, chosen.data, chosen.out)
+    print(f"{chosen.out / 'mini.safetensors'}: sha256 {card['sha256']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Local degradation-aware MultiDiffusion (ZIDO, arXiv:2411.12072, Algorithm 1).
 
-Tiles' predictions are fused and the scheduler steps once, on the whole canvas. For deterministic samplers that is
-MultiDiffusion's mean of stepped tiles; the tiles keep no state, and ancestral noise is drawn once: no seams.
+Tiles' predictions are fused and the scheduler steps once, on the whole canvas. For deterministic samplers
+that is MultiDiffusion's mean of stepped tiles; tiles keep no state, and noise is drawn once: no seams.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Predictor(Protocol):
     def __call__(
         self, latents: Tensor, timestep: Tensor, tiles: Sequence[Tile], prompt_ids: Sequence[int], /
     ) -> Tensor:
-        """Prediction (n, channels, h, w) for crops `latents` (n, channels, h, w) of the canvas at `tiles` (latents).
+        """Prediction (n, channels, h, w) for `latents`, crops of the canvas at `tiles` (in latents).
 
-        A tile may reach over the lower or right border (SpotDiffusion): `tiling.fusion.crop` reads conditions so.
+        A tile may reach over the lower or right border: read conditions with `tiling.fusion.crop`.
         """
         ...
 
@@ -71,12 +71,13 @@ def denoise(
     on_tiles: Callable[[int], None] | None = None,
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
-    """Clean latents (channels, height, width) from `latents` as noisy as they are before step `start`; float32.
+    """Clean latents (channels, height, width) from float32 ones as noisy as they are before step `start`.
 
-    `tile_batch` is the most crops in one call of the network; under guidance every tile is two crops. On a CPU it
+    `tile_batch` is the most crops in one call of the network; under guidance every tile is two. On a CPU it
     is always one: that is no slower there, and the kernels' last bits depend on the size of a batch.
     `retry` is asked for crops whose prediction is not finite (the network in full precision, say).
-    `on_tiles` hears how many windows more are done, `on_step` the latents after a step; both may raise Cancelled.
+    `on_tiles` hears how many windows more are done, `on_step` the latents after a step; both may raise
+    Cancelled.
     """
     branches = prompts.branches(guidance_scale, places=len(windows.grid))
     network = _Network(predict=predict, retry=retry, batch=tile_batch, on_tiles=on_tiles)
@@ -85,7 +86,7 @@ def denoise(
             guide.before_step(latents, step)
         canvas = scheduler.scale_model_input(latents, step)
         predictions = network.fused(canvas, scheduler.timesteps[step], windows, step, branches)
-        prediction = classifier_free(*predictions, scale=guidance_scale)
+        prediction = classifier_free(predictions, guidance_scale)
         for guide in guidance:
             prediction = guide.on_prediction(prediction, latents, step)
         latents = scheduler.step(prediction, step, latents, noise)
@@ -116,7 +117,7 @@ class _Network:
         fusions = [Fusion(canvas.shape, canvas.device) for _ in branches]
         weight = fusions[0].weights(windows.weights)
         pairs = [(window, branch) for window in windows.at(step) for branch in range(len(branches))]
-        for batch in _balanced(pairs, 1 if canvas.device.type == "cpu" else self._batch):
+        for batch in _balanced(pairs, crops_per_call(canvas.device, self._batch)):
             tiles = [window.tile for window, _ in batch]
             ids = [branches[branch][window.place] for window, branch in batch]
             predictions = self._predictions(canvas, timestep, tiles, ids)
@@ -129,13 +130,13 @@ class _Network:
     def _predictions(
         self, canvas: Tensor, timestep: Tensor, tiles: Sequence[Tile], ids: Sequence[int]
     ) -> list[Tensor]:
-        """Predictions of some tiles; where memory does not suffice for all at once, of half of them at a time."""
+        """Predictions of some tiles; half of them at a time where memory does not suffice for all."""
         try:
             return self._finite(torch.stack([crop(canvas, tile) for tile in tiles]), timestep, tiles, ids)
         except torch.OutOfMemoryError as error:
             if len(tiles) == 1:
                 raise OutOfMemory(
-                    f"a single tile of {tiles[0].height}x{tiles[0].width} latents does not fit into the memory of "
+                    f"one tile of {tiles[0].height}x{tiles[0].width} latents does not fit into the memory of "
                     f"{canvas.device}; choose a smaller tile size, or another device"
                 ) from error
         self._batch = half = len(tiles) // 2
@@ -153,18 +154,21 @@ class _Network:
                 checked[i] = self._again(crops[one], timestep, tiles[one], ids[one])
         return checked
 
-    def _again(
-        self, crops: Tensor, timestep: Tensor, tiles: Sequence[Tile], ids: Sequence[int]
-    ) -> Tensor:
+    def _again(self, crops: Tensor, timestep: Tensor, tiles: Sequence[Tile], ids: Sequence[int]) -> Tensor:
         if self._retry is not None:
             prediction = self._retry(crops, timestep, tiles, ids)
             if all(_all_finite(prediction)):
                 return prediction[0]
         tile = tiles[0]
         raise NotFinite(
-            f"the network gives infinite numbers or none for the tile at row {tile.row}, column {tile.col} (latents) "
-            f"at time {timestep.item():g}, expected finite ones; try --precision fp32"
+            f"the network gives NaN or infinity for the tile at row {tile.row}, column {tile.col} (latents), "
+            f"time {timestep.item():g}; expected finite numbers: try --precision fp32"
         )
+
+
+def crops_per_call(device: torch.device, wanted: int) -> int:
+    """Batches only where they pay: on a CPU they would cost that the bytes are one whatever the batch."""
+    return 1 if device.type == "cpu" else wanted
 
 
 def _all_finite(predictions: Tensor) -> list[bool]:
@@ -173,9 +177,7 @@ def _all_finite(predictions: Tensor) -> list[bool]:
     return finite
 
 
-def _balanced(
-    pairs: Sequence[tuple[Window, int]], most: int
-) -> Iterator[Sequence[tuple[Window, int]]]:
+def _balanced(pairs: Sequence[tuple[Window, int]], most: int) -> Iterator[Sequence[tuple[Window, int]]]:
     """As few batches as hold at most so many each, of nearly one size."""
     count = -(-len(pairs) // most)
     for start, end in pairwise(i * len(pairs) // count for i in range(count + 1)):

@@ -1,7 +1,7 @@
 """Any scheduler of diffusers as a sampler of the denoising loop.
 
-diffusers' schedulers draw their noise themselves, from a generator whose values depend on the shape of the canvas.
-Here it must belong to places, so `torch.randn` is answered with the given noise while a step is taken.
+diffusers' schedulers draw their noise themselves, from a generator whose values depend on the canvas' shape.
+Here noise belongs to places, so `torch.randn` is answered with the given noise while a step is taken.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from .schedule import Noise
 class DiffusersSampler:
     """A scheduler of diffusers (set_timesteps done), seen from outside as if it kept no state.
 
-    Solvers with memory (DPM++, UniPC) work as long as the steps are taken in order; a step out of order starts anew
-    from there. `arguments` go to the scheduler's `step`, e.g. ``{"eta": 1.0}`` to DDIM's.
+    Solvers with memory (DPM++, UniPC) want the steps in order; a step out of order starts anew from there.
+    `arguments` go to the scheduler's `step`, e.g. ``{"eta": 1.0}`` to DDIM's.
     """
 
     def __init__(self, scheduler: Any, arguments: Mapping[str, Any] | None = None) -> None:
         if hasattr(scheduler, "noise_sampler"):
-            raise InvalidOptions(f"{type(scheduler).__name__} brings noise of its own; choose another sampler")
+            raise InvalidOptions(
+                f"{type(scheduler).__name__} brings noise of its own; choose another sampler"
+            )
         self._fresh = copy.deepcopy(scheduler)
         self._arguments = dict(arguments or {})
         self._scheduler, self._next = self._restarted(0), 0
@@ -46,7 +48,9 @@ class DiffusersSampler:
         return scaled
 
     def add_noise(self, x0: Tensor, noise: Tensor, step: int) -> Tensor:
-        noisy: Tensor = self._restarted(step).add_noise(x0[None], noise[None], self.timesteps[step : step + 1])
+        noisy: Tensor = self._restarted(step).add_noise(
+            x0[None], noise[None], self.timesteps[step : step + 1]
+        )
         return noisy[0]
 
     def step(self, prediction: Tensor, step: int, latents: Tensor, noise: Noise | None = None) -> Tensor:
@@ -86,6 +90,8 @@ class _GivenNoise(TorchFunctionMode):
         if func not in (torch.randn, torch.randn_like):
             return func(*args, **(kwargs or {}))
         if self._noise is None:
-            raise ValueError(f"the sampler draws noise at step {self._step}, and none (or only one draw) was given")
+            raise ValueError(
+                f"the sampler draws noise at step {self._step}, and none (or only one draw) was given"
+            )
         noise, self._noise = self._noise(self._step), None
         return noise[None]

@@ -1,14 +1,16 @@
-"""What steers the sampling besides the network: classifier-free guidance, and the protocol of all other kinds."""
+"""What steers the sampling besides the network: classifier-free guidance, and hooks for all other kinds."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from torch import Tensor
 
 
 class Guidance:
-    """Hooks of the denoising loop on the whole canvas; what a kind of guidance does not override changes nothing.
+    """Hooks of the denoising loop on the whole canvas; those that a kind does not override change nothing.
 
-    Tensors are (channels, height, width). A hook may change what it is given in place, and returns what holds now.
+    Tensors are (channels, height, width). A hook may work in place, and returns what holds now.
     """
 
     def before_step(self, latents: Tensor, step: int) -> None:
@@ -23,8 +25,12 @@ class Guidance:
         return latents
 
 
-def classifier_free(positive: Tensor, negative: Tensor | None, scale: float) -> Tensor:
-    """``negative + scale (positive - negative)`` (arXiv:2207.12598), in the place of `positive`."""
-    if negative is None:
-        return positive
+def classifier_free(predictions: Sequence[Tensor], scale: float) -> Tensor:
+    """``negative + scale (positive - negative)`` (arXiv:2207.12598), in the place of the positive.
+
+    A positive prediction alone stays what it is.
+    """
+    if len(predictions) == 1:
+        return predictions[0]
+    positive, negative = predictions
     return positive.sub_(negative).mul_(scale).add_(negative)

@@ -1,7 +1,7 @@
 """Noise schedules and the DDIM sampler: numbers and elementwise arithmetic, any shape of latents.
 
-With a = sqrt(alphas_cumprod) and s = sqrt(1 - alphas_cumprod) of a step, noisy latents are ``x = a x0 + s eps``
-and the network predicts eps, x0 (``sample``) or ``v = a eps - s x0`` (arXiv:2202.00512).
+With a = sqrt(alphas_cumprod) and s = sqrt(1 - alphas_cumprod), noisy latents are ``x = a x0 + s eps`` and the
+network predicts eps, x0 (``sample``) or ``v = a eps - s x0`` (arXiv:2202.00512).
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Scheduler(Protocol):
 class Schedule:
     """DDIM (arXiv:2010.02502, eq. 12 and 16) over chosen times of a trained noise schedule.
 
-    With eta = 1 it is ancestral DDPM sampling with the posterior variance ("fixed small"), for evenly spaced times
-    as well as for respaced ones: SeeSR, ZIDO, StableSR and DeeDSR all sample so.
+    With eta = 1 it is ancestral DDPM sampling with the posterior variance ("fixed small"), whatever the
+    times: SeeSR, ZIDO, StableSR and DeeDSR all sample so.
     """
 
     alphas_cumprod: Tensor
@@ -97,7 +97,7 @@ class Schedule:
         return latents
 
     def add_noise(self, x0: Tensor, noise: Tensor, step: int) -> Tensor:
-        """a x0 + s eps."""
+        """Mix signal and noise: a x0 + s eps."""
         return diffuse(x0, noise, self.alphas[step])
 
     def sigma(self, step: int) -> float:
@@ -119,7 +119,9 @@ class Schedule:
         result.add_(prediction, alpha=signal * x0[1] + direction * eps[1])
         if sigma > 0:
             if noise is None:
-                raise ValueError(f"step {step} draws noise (eta = {self.eta:g}); give it some, or use eta = 0")
+                raise ValueError(
+                    f"step {step} draws noise (eta = {self.eta:g}); give it some, or use eta = 0"
+                )
             result.add_(noise(step), alpha=sigma)
         return result
 
@@ -156,7 +158,7 @@ def first_step(strength: float, steps: int) -> int:
 
 
 def diffuse(x0: Tensor, noise: Tensor, alpha_cumprod: float) -> Tensor:
-    """a x0 + s eps."""
+    """Mix signal and noise: a x0 + s eps."""
     return torch.add(x0 * math.sqrt(alpha_cumprod), noise, alpha=math.sqrt(1 - alpha_cumprod))
 
 
@@ -173,7 +175,7 @@ def to_epsilon(prediction: Tensor, latents: Tensor, alpha_cumprod: float, kind: 
 
 
 def to_v(prediction: Tensor, latents: Tensor, alpha_cumprod: float, kind: PredictionType) -> Tensor:
-    """v = a eps - s x0 from a prediction of any kind."""
+    """Velocity a eps - s x0 from a prediction of any kind."""
     x0, eps = (to(prediction, latents, alpha_cumprod, kind) for to in (to_x0, to_epsilon))
     return eps * math.sqrt(alpha_cumprod) - x0 * math.sqrt(1 - alpha_cumprod)
 
@@ -190,17 +192,19 @@ def alphas_cumprod(
 def rescale_zero_terminal_snr(alphas: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift and stretch the signal so that none is left at the last time (arXiv:2305.08891, Algorithm 1)."""
     signal = np.sqrt(alphas)
-    return ((signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])) ** 2
+    rescaled: NDArray[np.float64] = ((signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])) ** 2
+    return rescaled
 
 
 def spaced(steps: int, times: int, spacing: Spacing, offset: int = 1) -> NDArray[np.int64]:
-    """Training times of `steps` steps, descending (arXiv:2305.08891, Table 2); `offset` shifts ``leading``."""
+    """Training times of the steps, descending (arXiv:2305.08891, Table 2); `offset` shifts ``leading``."""
     if not 1 <= steps <= times:
         raise InvalidOptions(f"steps is {steps}; choose 1 to {times}")
     if spacing == "trailing":
         chosen = np.arange(times, 0, -times / steps)[:steps].round() - 1
     elif spacing == "leading":
-        chosen = np.minimum(np.arange(steps)[::-1] * (times // steps) + offset, times - 1)
+        chosen = np.arange(steps)[::-1] * (times // steps)
+        chosen = chosen + min(offset, times - 1 - chosen[0])
     else:
         chosen = np.linspace(0, times - 1, steps).round()[::-1]
     return chosen.astype(np.int64)

@@ -1,7 +1,7 @@
 """Which windows a step looks through, and whose prompt each of them hears.
 
-Prompts belong to the tiles of one grid. MultiDiffusion and Mixture of Diffusers look at these very tiles at every
-step; SpotDiffusion's windows move, and take the prompt of the tile nearest to them.
+Prompts belong to the tiles of one grid. MultiDiffusion and Mixture of Diffusers look at these very tiles at
+every step; SpotDiffusion's windows move, and take the prompt of the tile nearest to them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """MultiDiffusion (arXiv:2302.08113) and Mixture of Diffusers (arXiv:2302.02412): the grid, at every step."""
+    """MultiDiffusion (arXiv:2302.08113), Mixture of Diffusers (arXiv:2302.02412): the grid, at every step."""
 
     grid: Grid
     """The tiles that have the prompts; all windows have their shape."""
@@ -90,7 +90,7 @@ class HybridWindows(SpotWindows):
 def windows_for(
     kind: FusionMethod, grid: Grid, *, weights: TileWeights | None = None, steps: int, seed: int
 ) -> Windows:
-    """The windows of a fusion method; `weights` None is the paper's, ``spot-hybrid`` changes over half-way."""
+    """The windows of a fusion method; without `weights` the paper's; ``spot-hybrid`` turns half-way."""
     weighting = weights or ("gaussian" if kind == "mixture" else "uniform")
     if kind == "spot":
         return SpotWindows(grid=grid, weighting=weighting, seed=seed)
@@ -108,7 +108,10 @@ def _ring(offsets: Sequence[int], length: int, side: int, draw: int) -> list[tup
         return [(0, 0)]
     count = -(-length // side)
     moved = [(draw + i * length // count) % length for i in range(count)]
-    return [(offset, min(range(len(offsets)), key=lambda i: _apart(offset, offsets[i], length))) for offset in moved]
+    return [
+        (offset, min(range(len(offsets)), key=lambda i: _apart(offset, offsets[i], length)))
+        for offset in moved
+    ]
 
 
 def _apart(a: int, b: int, length: int) -> int:

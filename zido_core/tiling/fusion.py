@@ -1,4 +1,4 @@
-"""Weighted mean of tiles on a canvas (MultiDiffusion eq. 5; SeeSR, StableSR and ZIDO fuse predictions this way).
+"""Weighted mean of tiles on a canvas (MultiDiffusion eq. 5; SeeSR, StableSR and ZIDO fuse predictions so).
 
 A tile that reaches over the lower or right border goes on at the opposite one, as SpotDiffusion's windows do:
 `crop` reads it so, and `Fusion.add` writes it so.
@@ -24,7 +24,7 @@ def wrap(tile: Tile, canvas: Size) -> Iterator[tuple[Tile, Tile]]:
 
 
 def crop(canvas: Tensor, tile: Tile) -> Tensor:
-    """What a tile sees of a canvas (..., height, width): a view, or a copy where it goes around the border."""
+    """What a tile sees of a canvas (..., height, width): a copy only where it goes around the border."""
     size = Size(*canvas.shape[-2:])
     parts = list(wrap(tile, size))
     if len(parts) == 1:
@@ -48,8 +48,8 @@ class Fusion:
         self._weight = torch.zeros(shape[1:], device=device, dtype=dtype)
 
     def weights(self, weights: NDArray[np.float64]) -> Tensor:
-        """Tile weights as `add` takes them: 1 at most, since the Gaussian's tails would leave half precision."""
-        return torch.from_numpy(weights / weights.max()).to(self._sum)
+        """Tile weights as `add` takes them; 1 at most, so that the tails of the Gaussian do not underflow."""
+        return torch.from_numpy(weights / weights.max()).to(self._sum.dtype).to(self._sum.device)
 
     def add(self, tile: Tile, value: Tensor, weight: Tensor) -> None:
         """Count `value` (channels, height, width) with `weight` (height, width) where `tile` lies."""
@@ -63,7 +63,9 @@ class Fusion:
         """The weighted mean, (channels, height, width). It takes the place of the sums: add nothing after."""
         if not bool((self._weight > 0).all()):
             missing = int((self._weight <= 0).sum())
-            raise ValueError(f"the tiles leave {missing} pixels of the canvas uncovered; use a grid that covers it")
+            raise ValueError(
+                f"the tiles leave {missing} pixels of the canvas uncovered; use a grid that covers it"
+            )
         return self._sum.div_(self._weight)
 
 

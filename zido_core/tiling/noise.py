@@ -1,8 +1,8 @@
 """Standard normal noise that belongs to places, so that every block of a canvas sees the same.
 
-Philox (Salmon et al., SC 2011) is a function of a key and a counter. The key is (seed, step) and the upper half of
-the counter names a cell of the canvas, so any cell is drawn without the others. Channels are drawn one after
-the other: how many there are does not change the first ones.
+Philox (Salmon et al., SC 2011) is a function of a key and a counter. The key is (seed, step), the upper half
+of the counter names a cell of the canvas, so any cell is drawn without the others. Channels are drawn one
+after the other: how many there are does not change the first ones.
 """
 
 from __future__ import annotations

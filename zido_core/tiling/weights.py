@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import assert_never
 
 import numpy as np
@@ -18,8 +19,9 @@ def tile_weights(kind: TileWeights, size: Size) -> NDArray[np.float64]:
     """Weights of the pixels of a tile, (height, width), all above zero; only their ratios matter.
 
     ``uniform``: MultiDiffusion (arXiv:2302.08113) and ZIDO. ``gaussian``: Mixture of Diffusers
-    (arXiv:2302.02412), as published: the peak lies at (width - 1) / 2 but at height / 2, and edges count so little
-    that blending is nearly a cut. ``cosine``: symmetric and gentle; with half a tile of overlap it sums to one.
+    (arXiv:2302.02412), as published: the peak lies at (width - 1) / 2 but at height / 2, and edges count so
+    little that blending is nearly a cut. ``cosine``: symmetric and gentle; with half a tile of overlap the
+    weights of neighbours sum to one.
     """
     if kind == "uniform":
         return np.ones(size)
@@ -32,8 +34,10 @@ def tile_weights(kind: TileWeights, size: Size) -> NDArray[np.float64]:
 
 def _bell(length: int, peak: float) -> NDArray[np.float64]:
     distance = (np.arange(length) - peak) / length
-    return np.exp(-(distance**2) / (2 * GAUSSIAN_VARIANCE)) / np.sqrt(2 * np.pi * GAUSSIAN_VARIANCE)
+    density: NDArray[np.float64] = np.exp(-(distance**2) / (2 * GAUSSIAN_VARIANCE))
+    return density / math.sqrt(2 * math.pi * GAUSSIAN_VARIANCE)
 
 
 def _raised_cosine(length: int) -> NDArray[np.float64]:
-    return np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2
+    wave: NDArray[np.float64] = np.sin(np.pi * (np.arange(length) + 0.5) / length)
+    return wave**2

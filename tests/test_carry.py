@@ -14,10 +14,13 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.rpc import RPC
 
-from tests.outputs import AFFINE, CONTENT, SMALL, UTM, band, describe, save
+from tests.outputs import AFFINE, CONTENT, SMALL, UTM, band, describe, noise, save
 from zido_core.raster.geobox import GeoBox
 from zido_core.raster.reader import open_source
 from zido_core.raster.source import PhotoMeta
+from zido_core.raster.target import choose_output
+from zido_core.raster.writer import open_output
+from zido_core.tiling.grid import Size, Tile
 
 RPCS = RPC(
     err_bias=0.5,
@@ -45,9 +48,7 @@ def test_affine_and_reference_system_keep_the_extent(tmp_path):
     with rasterio.open(path) as dataset:
         assert dataset.crs == UTM
         for corner in ((0, 0), (12, 0), (0, 10), (12, 10)):
-            assert dataset.transform * (corner[0] * 2, corner[1] * 2) == pytest.approx(
-                AFFINE * corner, rel=1e-12
-            )
+            assert dataset.transform * (corner[0] * 2, corner[1] * 2) == pytest.approx(AFFINE * corner, rel=1e-12)
 
 
 def test_custom_reference_system_survives_as_an_object(tmp_path):
@@ -73,9 +74,7 @@ def test_ground_control_points_and_rpcs(tmp_path, content, gcps_crs):
         found, crs = dataset.gcps
         assert crs == gcps_crs
         # A TIFF numbers its points; names and remarks have no place in it.
-        assert [(p.row, p.col, p.x, p.y, p.z) for p in found] == [
-            (p.row, p.col, p.x, p.y, p.z) for p in expected.gcps
-        ]
+        assert [(p.row, p.col, p.x, p.y, p.z) for p in found] == [(p.row, p.col, p.x, p.y, p.z) for p in expected.gcps]
         assert dataset.rpcs.line_off == expected.rpcs.line_off
         assert dataset.rpcs.samp_scale == expected.rpcs.samp_scale
         assert dataset.rpcs.line_num_coeff == pytest.approx(RPCS.line_num_coeff, rel=1e-14)
@@ -108,9 +107,7 @@ PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 @pytest.fixture(scope="module", params=CONTENT)
 def carried(request, tmp_path_factory):
     bands = (
-        band(
-            1, "blue", description="blue", scale=0.5, offset=-3.0, unit="m", tags={"wavelength": "490 <nm>"}
-        ),
+        band(1, "blue", description="blue", scale=0.5, offset=-3.0, unit="m", tags={"wavelength": "490 <nm>"}),
         band(2, "green"),
         band(3, "red", description="red", scale=2.0, offset=0.25, unit="K", tags={"a": "b", "c": "d"}),
     )
@@ -141,6 +138,20 @@ def test_everything_but_pixels_is_carried(carried, read, expected):
     assert read(carried) == expected
 
 
+@pytest.mark.parametrize("content", CONTENT.values(), ids=CONTENT)
+def test_provenance_may_be_added_until_the_end(tmp_path, content):
+    info = describe(size=Size(600, 300), has_mask=True)
+    spec = choose_output(info, tmp_path / "out.tif", scale=1, size=info.size, **content)
+    pixels = noise(1, info.size)
+    with open_output(spec, {"seed": "1"}) as writer:
+        writer.write(pixels, Tile.whole(info.size))
+        writer.provenance["manifest"] = "late " * 2000
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        assert dataset.tags(ns="ZIDO") == {"seed": "1", "manifest": "late " * 2000}
+        np.testing.assert_array_equal(dataset.read(), pixels)
+        assert dataset.mask_flag_enums[0] == [MaskFlags.per_dataset]
+
+
 @pytest.mark.parametrize("name", ["out.tif", "out.jp2"])
 @pytest.mark.parametrize("content", CONTENT.values(), ids=CONTENT)
 def test_mask_lands_in_the_file_of_the_output(tmp_path, name, content):
@@ -148,9 +159,7 @@ def test_mask_lands_in_the_file_of_the_output(tmp_path, name, content):
         pytest.skip("a COG is a TIFF")
     valid = np.ones(SMALL.scaled(2), bool)
     valid[3:9, 4:] = False
-    path, _ = save(
-        describe("red", "green", "blue", has_mask=True), tmp_path, name=name, valid=valid, **content
-    )
+    path, _ = save(describe("red", "green", "blue", has_mask=True), tmp_path, name=name, valid=valid, **content)
     with rasterio.open(path) as dataset:
         assert dataset.mask_flag_enums[0] == [MaskFlags.per_dataset]
         assert ((dataset.read_masks(2) == 255) == valid).all()
@@ -183,9 +192,7 @@ def test_alpha_keeps_its_place(tmp_path, names, content):
         np.testing.assert_array_equal(dataset.read(), pixels)
 
 
-@pytest.mark.parametrize(
-    "names", [("undefined",) * 3, ("undefined",) * 4, ("gray", "undefined"), ("nir", "swir")]
-)
+@pytest.mark.parametrize("names", [("undefined",) * 3, ("undefined",) * 4, ("gray", "undefined"), ("nir", "swir")])
 def test_no_colours_are_invented(tmp_path, names):
     path, _ = save(describe(*names), tmp_path)
     with rasterio.open(path) as dataset:
@@ -210,9 +217,7 @@ def test_real_rasters_keep_what_they_say(tmp_path, example_raster):
 
 
 def test_interpretations_known_to_rasterio_are_all_written(tmp_path):
-    names = [
-        each.name for each in ColorInterp if each.name in {"pan", "coastal", "rededge", "nir", "swir", "tir"}
-    ]
+    names = [each.name for each in ColorInterp if each.name in {"pan", "coastal", "rededge", "nir", "swir", "tir"}]
     path, _ = save(describe(*names), tmp_path)
     with rasterio.open(path) as dataset:
         assert [each.name for each in dataset.colorinterp] == names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,12 @@ BAND_DOMAIN = "ZIDO_BAND_TAGS"
 """Where band tags wait while a COG is made, see `release_band_tags`."""
 
 
-def describe(dataset: Any, spec: OutputSpec, provenance: Mapping[str, str]) -> None:
+def describe(dataset: Any, spec: OutputSpec) -> None:
     """Set georeferencing, band properties and tags; must come before the first pixel."""
     _place(dataset, spec)
     _describe_bands(dataset, spec)
     for domain, tags in _dataset_tags(spec).items():
         dataset.update_tags(ns=domain or None, **tags)
-    if provenance:
-        dataset.update_tags(ns=DOMAIN, **provenance)
 
 
 def _place(dataset: Any, spec: OutputSpec) -> None:

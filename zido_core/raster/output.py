@@ -119,7 +119,9 @@ class OutputWriter(ABC):
     def __init__(self, spec: OutputSpec, provenance: Mapping[str, str] | None = None) -> None:
         self.spec = spec
         self.provenance = dict(provenance or {})
+        """How the output was made; may be added to as long as the writer is open."""
         self.warnings: list[str] = []
+        """What could not be written after all; complete when the writer is left."""
         self._part = PartFile(spec.path, overwrite=spec.overwrite)
         self._ledger = Ledger(spec.size)
         self._mask_ledger = Ledger(spec.size)

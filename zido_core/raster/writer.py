@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from ..errors import OutputFailed
 from ..tiling.grid import Tile
-from .carry import describe, release_band_tags
+from .carry import DOMAIN, describe, release_band_tags
 from .creation import copy_options, lossless, tiff_options
 from .gdal import quiet_warnings, session
 from .output import OutputSpec, OutputWriter
@@ -62,7 +62,7 @@ class RasterWriter(OutputWriter):
                 nodata=spec.nodata,
                 **tiff_options(spec, STAGE if self._copied else spec.options),
             )
-            describe(self._dataset, spec, self.provenance)
+            describe(self._dataset, spec)
         self._tiled = tiled
 
     def _put(self, planes: NDArray[Any], window: Tile) -> None:
@@ -75,6 +75,8 @@ class RasterWriter(OutputWriter):
 
     def _finish(self) -> None:
         with _writing(self._tiled):
+            if self.provenance:
+                self._dataset.update_tags(ns=DOMAIN, **self.provenance)
             dataset, self._dataset = self._dataset, None
             dataset.close()
             if not self._copied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import os
 import signal
 import threading
@@ -63,5 +64,7 @@ def _interrupt_main_thread() -> None:
 
 
 def _leave() -> None:
-    os.write(2, f"{STOPPED}\n".encode())
+    # Whoever listened may be gone: then the write fails, and the process must end all the same.
+    with contextlib.suppress(OSError):
+        os.write(2, f"{STOPPED}\n".encode())
     os._exit(Cancelled.exit_code)

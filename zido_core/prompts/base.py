@@ -7,7 +7,7 @@ of its own piece of the input. ``phi`` is a :class:`Tagger`; the embedded one is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Literal, NamedTuple, Protocol, cast
 
@@ -45,6 +45,12 @@ class Prompt:
 
     source: PromptSource = "tagger"
     """Who wrote it: a tagger, a prompts file or the user."""
+
+    embedding: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """(tokens, channels): what the tagger saw, for models that attend to it (SeeSR: 145 x 512 from DAPE).
+
+    No part of what is said: prompts of the same words are equal whatever was seen. None from other taggers.
+    """
 
     def with_negative(self, negative: str | None) -> Prompt:
         """The same prompt with this negative prompt where it had none."""

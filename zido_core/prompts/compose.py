@@ -76,11 +76,12 @@ def _told(prompt: Prompt, shares: Sequence[tuple[Region, float]]) -> Prompt:
     """``prompt`` of a tile of which the regions cover these shares, in the order of the file.
 
     The drawn region with the largest share above one half replaces it, else the saved tile with the largest
-    such share (of equals the later one); drawn regions with smaller shares are appended.
+    such share (of equals the later one); drawn regions with smaller shares are appended. What the tagger saw
+    in the pixels stays, whoever speaks.
     """
     major = [(region.drawn, share, place) for place, (region, share) in enumerate(shares) if share > MAJORITY]
     winner = shares[max(major)[2]][0] if major else None
-    result = prompt if winner is None else winner.prompt
+    result = prompt if winner is None else replace(winner.prompt, embedding=prompt.embedding)
     for region, share in shares:
         if region.drawn and share <= MAJORITY:
             result = _appended(result, region.prompt)

@@ -36,9 +36,7 @@ def rpc(**changes: float) -> RPC:
     values = {f"{axis}_{part}": 1.5 for axis in ("height", "lat", "long") for part in ("off", "scale")}
     values |= {"line_off": 399.45, "line_scale": 500.0, "samp_off": 12.0, "samp_scale": 640.25}
     coefficients = {
-        f"{axis}_{part}_coeff": [float(n) for n in range(20)]
-        for axis in ("line", "samp")
-        for part in ("num", "den")
+        f"{axis}_{part}_coeff": [float(n) for n in range(20)] for axis in ("line", "samp") for part in ("num", "den")
     }
     return RPC(**(values | changes), **coefficients, err_bias=0.5, err_rand=None)
 

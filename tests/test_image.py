@@ -58,9 +58,7 @@ def test_modes_and_formats(tmp_path: Path, mode: str, bands: list[str], suffix: 
     if (suffix in {"bmp", "gif", "jpg"} and "A" in mode) or (suffix == "gif" and mode != "L"):
         pytest.skip(f"{suffix} has no {mode}")
     path = tmp_path / f"photo.{suffix}"
-    Image.fromarray(RGBA).convert(mode).save(
-        path, **({"lossless": True, "exact": True} if suffix == "webp" else {})
-    )
+    Image.fromarray(RGBA).convert(mode).save(path, **({"lossless": True, "exact": True} if suffix == "webp" else {}))
     if suffix == "webp":
         bands = ["red", "green", "blue"] + ["alpha"] * mode.endswith("A")
     with Image.open(path) as picture:
@@ -197,9 +195,7 @@ def test_format_that_only_pillow_reads(tmp_path: Path) -> None:
         assert (source.read().array == RGB.transpose(2, 0, 1)).all()
 
 
-def test_pillows_own_pixel_limit_neither_counts_nor_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pillows_own_pixel_limit_neither_counts_nor_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with open_source(tmp_path / "a.png") as source:

@@ -260,12 +260,13 @@ def test_metadata(tmp_path: Path) -> None:
 
 def test_nodata_per_band(tmp_path: Path) -> None:
     write(tmp_path / "a.tif", numbers("uint8", 2))
-    source_tag = '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename></SimpleSource>'
+    part = '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename></SimpleSource>'
     bands = "".join(
-        f'<VRTRasterBand dataType="Byte" band="{n}"><NoDataValue>{n}</NoDataValue>{source_tag}</VRTRasterBand>'
+        f'<VRTRasterBand dataType="Byte" band="{n}"><NoDataValue>{n}</NoDataValue>{part}</VRTRasterBand>'
         for n in (1, 2)
     )
-    (tmp_path / "a.vrt").write_text(f'<VRTDataset rasterXSize="30" rasterYSize="20">{bands}</VRTDataset>')
+    text = f'<VRTDataset rasterXSize="30" rasterYSize="20">{bands}</VRTDataset>'
+    (tmp_path / "a.vrt").write_text(text)
     with open_source(tmp_path / "a.vrt", allow_vrt=True) as source:
         assert source.info.nodata is None
         assert [band.nodata for band in source.info.bands] == [1, 2]
@@ -274,9 +275,7 @@ def test_nodata_per_band(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("bits", "dtype"), [(4, "uint8"), (10, "uint16"), (12, "uint16")])
 def test_fewer_bits_keep_their_range(tmp_path: Path, bits: int, dtype: str) -> None:
     array = RNG.integers(0, 2**bits, (1, 20, 30)).astype(dtype)
-    with open_source(
-        write(tmp_path / "a.tif", array, nbits=bits, photometric="MINISBLACK", **PLACE)
-    ) as source:
+    with open_source(write(tmp_path / "a.tif", array, nbits=bits, photometric="MINISBLACK", **PLACE)) as source:
         assert (source.info.bands[0].bits, source.info.dtype) == (bits, dtype)
         assert (source.read().array == array).all()
 
@@ -324,8 +323,7 @@ def test_first_page_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["gcps", "rpcs", "none", "rotated"])
 def test_places(tmp_path: Path, kind: str) -> None:
     points = [
-        GroundControlPoint(row=r, col=c, x=r + 1, y=c + 2, z=3, id=f"{r}{c}")
-        for r, c in ((0, 0), (0, 30), (20, 0))
+        GroundControlPoint(row=r, col=c, x=r + 1, y=c + 2, z=3, id=f"{r}{c}") for r, c in ((0, 0), (0, 30), (20, 0))
     ]
     rotated = Affine.translation(5, 6) @ Affine.rotation(20) @ Affine.scale(2, -2)
     place: dict[str, Any] = {
@@ -410,9 +408,7 @@ def test_threads_share_a_source(tmp_path: Path) -> None:
             rng = np.random.default_rng(seed)
             for _ in range(20):
                 row, col = rng.integers(0, 150, 2).tolist()
-                if (
-                    source.read(Tile(row, col, 50, 50)).array != array[:, row : row + 50, col : col + 50]
-                ).any():
+                if (source.read(Tile(row, col, 50, 50)).array != array[:, row : row + 50, col : col + 50]).any():
                     wrong.append(seed)
 
         threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
@@ -478,9 +474,7 @@ def test_vrt_as_a_sibling(tmp_path: Path, suffix: str) -> None:
 
 
 def test_remote_sources_of_a_vrt_are_not_fetched(tmp_path: Path) -> None:
-    source_tag = (
-        "<SimpleSource><SourceFilename>/vsicurl/http://127.0.0.1:9/a.tif</SourceFilename></SimpleSource>"
-    )
+    source_tag = "<SimpleSource><SourceFilename>/vsicurl/http://127.0.0.1:9/a.tif</SourceFilename></SimpleSource>"
     band = f'<VRTRasterBand dataType="Byte" band="1">{source_tag}</VRTRasterBand>'
     (tmp_path / "a.vrt").write_text(f'<VRTDataset rasterXSize="8" rasterYSize="8">{band}</VRTDataset>')
     with pytest.raises(BadInput), open_source(tmp_path / "a.vrt", allow_vrt=True) as source:
@@ -562,9 +556,7 @@ def test_header_without_data(tmp_path: Path, side: int) -> None:
         "dtype": "uint8",
         "SPARSE_OK": "YES",
     }
-    with rasterio.open(
-        tmp_path / "a.tif", "w", **empty, **PLACE, BIGTIFF="YES", compress="deflate"
-    ) as dataset:
+    with rasterio.open(tmp_path / "a.tif", "w", **empty, **PLACE, BIGTIFF="YES", compress="deflate") as dataset:
         dataset.write(np.ones((3, 1, side), np.uint8), window=((side - 1, side), (0, side)))
     size = (tmp_path / "a.tif").stat().st_size
     os.truncate(tmp_path / "a.tif", size - 20)
@@ -587,9 +579,7 @@ def test_header_without_data(tmp_path: Path, side: int) -> None:
     ],
 )
 @pytest.mark.parametrize("share", [0.3, 0.9])
-def test_cut_off_files(
-    tmp_path: Path, suffix: str, driver: str, options: dict[str, Any], share: float
-) -> None:
+def test_cut_off_files(tmp_path: Path, suffix: str, driver: str, options: dict[str, Any], share: float) -> None:
     path = write(tmp_path / f"a.{suffix}", numbers("uint8", 3, 64, 64), driver=driver, **options)
     os.truncate(path, int(path.stat().st_size * share))
     with pytest.raises(BadInput) as caught, open_source(path) as source:
@@ -605,11 +595,15 @@ def test_cut_off_files(
         ("uint8", {"photometric": "CMYK"}, "CMYK"),
     ],
 )
-def test_numbers_that_cannot_be_upscaled(
-    tmp_path: Path, dtype: str, options: dict[str, Any], words: str
-) -> None:
+def test_numbers_that_cannot_be_upscaled(tmp_path: Path, dtype: str, options: dict[str, Any], words: str) -> None:
     path = write(tmp_path / "a.tif", np.ones((4, 8, 8), dtype), **options, **PLACE)
     with pytest.raises(BadInput, match=words):
+        open_source(path)
+
+
+def test_absurd_number_of_bands(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.ones((5000, 1, 1), np.uint8), INTERLEAVE="PIXEL")
+    with pytest.raises(BadInput, match="5000 bands; expected at most 4096"):
         open_source(path)
 
 

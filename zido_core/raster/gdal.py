@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import tempfile
 import threading
 import warnings
@@ -35,7 +36,7 @@ OPTIONS = {
     "GDAL_ALLOW_LARGE_LIBJPEG_MEM_ALLOC": "YES",
 }
 
-_catching_warnings = threading.RLock()
+_one_at_a_time = threading.RLock()
 
 
 class _Recorder(logging.Filter):
@@ -79,14 +80,20 @@ def session(*, remote: bool = False, network: bool = False) -> Iterator[list[str
 
 @contextmanager
 def quiet_warnings() -> Iterator[None]:
-    """No Python warnings (identity transform, odd EXIF) while a file is opened; what they tell is in
-    `SourceInfo`.
+    """No Python warnings (identity transform, odd EXIF) while a file is opened: `SourceInfo` tells what they
+    tell.
 
-    `warnings.catch_warnings` changes the whole process, hence the lock.
+    Nor the "exception ignored" of rasterio where a message of GDAL quotes bytes of a damaged file. Both
+    switches are the whole process's, hence the lock.
     """
-    with _catching_warnings, warnings.catch_warnings():
+    with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        hook = sys.unraisablehook
+        sys.unraisablehook = lambda found: None if "rasterio" in str(found.object) else hook(found)
+        try:
+            yield
+        finally:
+            sys.unraisablehook = hook
 
 
 @contextmanager
@@ -109,13 +116,13 @@ def quiet_stderr(messages: list[str]) -> Iterator[None]:
             os.close(saved)
             file.seek(0)
             for line in file:
-                if line.startswith((b"Warning: ", b"Error: ")):
+                if line.startswith((b"Warning: ", b"Error: ", b"UnicodeDecodeError: ")):
                     messages.append(one_line(line.decode("utf-8", "replace")))
                 else:
                     os.write(2, line)
 
 
-def one_line(message: object, limit: int = 160) -> str:
+def one_line(message: object, limit: int = 110) -> str:
     """`message` without line breaks and rasterio's prefix, cut to `limit` characters."""
     text = re.sub(r"^CPLE_\w+ in ", "", " ".join(str(message).split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"

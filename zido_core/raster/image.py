@@ -163,10 +163,10 @@ def _open(path: Path) -> Image.Image | None:
         head = file.read(16)
     for name in FORMATS:
         factory, accept = Image.OPEN.get(name, (None, None))
-        if factory is None or (accept is not None and accept(head) is not True):
-            continue
         # Plugins signal "not mine" and "damaged" by SyntaxError, struct.error, IndexError, OSError...
         with contextlib.suppress(Exception):
+            if factory is None or (accept is not None and accept(head) is not True):
+                continue
             return factory(str(path), "")  # type: ignore[arg-type]  # a path is fine, too
     return None
 
@@ -194,9 +194,7 @@ def _from_pillow(path: Path, picture: Image.Image, driver: str, warnings: tuple[
         count=len(PLANES[mode]),
         dtype=dtype,
         geobox=GeoBox(size=_upright(size, meta.orientation)),
-        bands=tuple(
-            Band(index=index, interpretation=name, dtype=dtype) for index, name in enumerate(PLANES[mode], 1)
-        ),
+        bands=tuple(Band(index=index, interpretation=name, dtype=dtype) for index, name in enumerate(PLANES[mode], 1)),
         alpha=PLANES[mode].index("alpha") + 1 if "alpha" in PLANES[mode] else None,
         tags=_texts(picture),
         photo=meta,

@@ -31,9 +31,7 @@ def check_complete(path: Path, dataset: DatasetReader, bands: tuple[Band, ...]) 
         expected = sum(pixels * (band.bits or 8 * np.dtype(band.dtype).itemsize) // 8 for band in bands)
         found = path.stat().st_size
         if not compressed and found < expected:
-            raise BadInput(
-                f"{path.name} is cut off: {found:,} bytes, expected at least {expected:,}; fetch it again"
-            )
+            raise BadInput(f"{path.name} is cut off: {found:,} bytes, expected at least {expected:,}; fetch it again")
 
 
 def check_png(path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import MaskFlags
 
 from ..errors import BadInput
 from .source import Band
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 DROPPED_DOMAINS = frozenset(
-    {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "OVERVIEWS"}
-    | {"RPC", "GEOLOCATION", "COLOR_PROFILE"}
+    {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "OVERVIEWS"} | {"RPC", "GEOLOCATION", "COLOR_PROFILE"}
 )
 """Domains that are rebuilt for the output, or carried in GeoBox and PhotoMeta."""
 
@@ -31,6 +30,9 @@ DROPPED_KEYS = frozenset(
     | {"coordinate_system_string", "geo_points", "file_compression", "x_start", "y_start"}
 )
 """Facts about the old file: tuple nodata (it becomes a mask), sizes, ENVI's header."""
+
+MAX_BANDS = 4096
+"""Far beyond hyperspectral images; a damaged header may claim 65,535."""
 
 REFUSED_COLOURS = {"CMYK": "printing colours (CMYK)", "CIELAB": "CIELAB colours"}
 REFUSED_INTERPRETATIONS = frozenset(
@@ -59,6 +61,8 @@ def check_numbers(name: str, dataset: DatasetReader) -> None:
         inside = ", ".join(dataset.subdatasets[:3])
         hint = f"; open one of its parts: {inside}" if inside else ""
         raise BadInput(f"{name} has no bands of its own{hint}")
+    if dataset.count > MAX_BANDS:
+        raise BadInput(f"{name} has {dataset.count} bands; expected at most {MAX_BANDS}: is it damaged?")
     for dtype in dataset.dtypes:
         if "complex" in dtype:
             raise BadInput(f"{name} holds complex numbers ({dtype}); convert it to amplitude first")
@@ -73,7 +77,31 @@ def check_numbers(name: str, dataset: DatasetReader) -> None:
 
 def describe_bands(dataset: DatasetReader) -> tuple[Band, ...]:
     """The bands as they are in the file."""
-    return tuple(_describe(dataset, index) for index in dataset.indexes)
+    columns = (
+        dataset.indexes,
+        dataset.colorinterp,
+        dataset.dtypes,
+        dataset.descriptions,
+        dataset.scales,
+        dataset.offsets,
+        dataset.units,
+        dataset.nodatavals,
+    )
+    return tuple(
+        Band(
+            index=index,
+            interpretation=interpretation.name,
+            dtype=np.dtype(dtype).name,
+            description=description or None,
+            scale=scale,
+            offset=offset,
+            unit=unit or None,
+            nodata=None if nodata is None else float(nodata),
+            bits=_bits(dataset, index, np.dtype(dtype)),
+            tags=kept(dataset.tags(index)),
+        )
+        for index, interpretation, dtype, description, scale, offset, unit, nodata in zip(*columns, strict=True)
+    )
 
 
 def common_dtype(bands: tuple[Band, ...]) -> str:
@@ -102,23 +130,23 @@ def carried_tags(dataset: DatasetReader) -> dict[str, dict[str, str]]:
 def kept(tags: Mapping[str, str]) -> dict[str, str]:
     """The tags of one domain that stay true at another size."""
     return {
-        key: value
-        for key, value in tags.items()
-        if key not in DROPPED_KEYS and not key.startswith(DROPPED_PREFIXES)
+        key: value for key, value in tags.items() if key not in DROPPED_KEYS and not key.startswith(DROPPED_PREFIXES)
     }
 
 
-def has_own_mask(dataset: DatasetReader, band: Band) -> bool:
-    """True for .msk files, internal masks, NODATA_VALUES and masks per band; False for nodata and alpha."""
-    flags = dataset.mask_flag_enums[band.index - 1]
-    if MaskFlags.per_dataset in flags:
-        return MaskFlags.alpha not in flags
-    return not flags
+def own_masks(dataset: DatasetReader) -> frozenset[int]:
+    """Bands masked by a .msk file, an internal mask, NODATA_VALUES or a mask per band; not by nodata or alpha."""
+    return frozenset(
+        index
+        for index, flags in enumerate(dataset.mask_flag_enums, 1)
+        if not flags or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags)
+    )
 
 
-def has_nodata_mask(dataset: DatasetReader, band: Band) -> bool:
-    """True where GDAL derives this band's mask from its nodata value."""
-    return list(dataset.mask_flag_enums[band.index - 1]) == [MaskFlags.nodata]
+def nodata_masks(dataset: DatasetReader) -> frozenset[int]:
+    """Bands of which GDAL derives the mask from their nodata value."""
+    flags = enumerate(dataset.mask_flag_enums, 1)
+    return frozenset(index for index, found in flags if list(found) == [MaskFlags.nodata])
 
 
 def is_sentinel(band: Band) -> bool:
@@ -130,24 +158,9 @@ def is_sentinel(band: Band) -> bool:
     return band.nodata is not None and (np.dtype(band.dtype).kind == "f" or band.nodata < 0)
 
 
-def _describe(dataset: DatasetReader, index: int) -> Band:
-    place = index - 1
-    bits = dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS")
-    dtype = np.dtype(dataset.dtypes[place])
-    nodata = dataset.nodatavals[place]
-    interpretation: ColorInterp = dataset.colorinterp[place]
-    return Band(
-        index=index,
-        interpretation=interpretation.name,
-        dtype=dtype.name,
-        description=dataset.descriptions[place] or None,
-        scale=dataset.scales[place],
-        offset=dataset.offsets[place],
-        unit=dataset.units[place] or None,
-        nodata=None if nodata is None else float(nodata),
-        bits=int(bits) if bits and dtype.kind == "u" and int(bits) < 8 * dtype.itemsize else None,
-        tags=kept(dataset.tags(index)),
-    )
+def _bits(dataset: DatasetReader, index: int, dtype: np.dtype[Any]) -> int | None:
+    bits = dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS", "")
+    return int(bits) if bits.isdigit() and dtype.kind == "u" and int(bits) < 8 * dtype.itemsize else None
 
 
 def _same(one: float, other: float) -> bool:

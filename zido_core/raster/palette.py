@@ -39,8 +39,7 @@ class Palette:
         alpha = None if self.opacity is None else len(names) + 1
         interpretations = names + ["alpha"] * (alpha is not None)
         bands = tuple(
-            Band(index=index, interpretation=name, dtype="uint8")
-            for index, name in enumerate(interpretations, 1)
+            Band(index=index, interpretation=name, dtype="uint8") for index, name in enumerate(interpretations, 1)
         )
         warning = f"palette expanded to {'gray' if len(names) == 1 else 'RGB'}: indices cannot be upscaled"
         if info.count > 1:
@@ -61,8 +60,7 @@ class Palette:
 def as_gray(info: SourceInfo) -> SourceInfo:
     """`info` of an image that is called palette, but has no table or one that changes nothing."""
     bands = tuple(
-        replace(band, interpretation="gray") if band.interpretation == "palette" else band
-        for band in info.bands
+        replace(band, interpretation="gray") if band.interpretation == "palette" else band for band in info.bands
     )
     return replace(info, bands=bands, warnings=("palette without colours: read as gray", *info.warnings))
 

@@ -33,9 +33,9 @@ from .metadata import (
     check_numbers,
     common_dtype,
     describe_bands,
-    has_nodata_mask,
-    has_own_mask,
     is_sentinel,
+    nodata_masks,
+    own_masks,
     shared_nodata,
 )
 from .palette import Palette, as_gray, read_palette
@@ -95,7 +95,7 @@ class RasterSource(Source):
         self._dataset = dataset
         self._stored = {band.index: band for band in stored}
         self._palette = palette
-        self._masked = {b.index: has_own_mask(dataset, b) or has_nodata_mask(dataset, b) for b in stored}
+        self._masked = own_masks(dataset) | nodata_masks(dataset)
         self._target = target
         self._lock = threading.Lock()
 
@@ -122,7 +122,7 @@ class RasterSource(Source):
     def _read_bands(self, view: Window, bands: tuple[int, ...]) -> Raster:
         array = self._pixels(view, bands)
         alpha = None if self.info.alpha is None else self._pixels(view, (self.info.alpha,))[0]
-        if any(self._masked[index] for index in bands):
+        if self._masked.intersection(bands):
             band_valid = self._masks(view, bands)
             ordinary = [place for place, index in enumerate(bands) if not is_sentinel(self._stored[index])]
             band_valid[ordinary] = band_valid.any(axis=0)
@@ -136,7 +136,7 @@ class RasterSource(Source):
         colours, alpha = palette.expand(self._pixels(view, (1,))[0])
         valid = self._masks(view, (1,))[0]
         array = colours[[index - 1 for index in bands]]
-        if alpha is not None and not self._masked[1]:
+        if alpha is not None and 1 not in self._masked:
             valid = valid & (alpha != 0)
         return _with_validity(array, np.broadcast_to(valid, array.shape), alpha)
 
@@ -195,9 +195,7 @@ def _open_without_gdal(target: Target, max_pixels: int, gdal_says: str) -> Sourc
     return photo
 
 
-def _describe(
-    target: Target, dataset: DatasetReader, bands: tuple[Band, ...], messages: list[str]
-) -> SourceInfo:
+def _describe(target: Target, dataset: DatasetReader, bands: tuple[Band, ...], messages: list[str]) -> SourceInfo:
     alpha = next((band.index for band in bands if band.interpretation == "alpha"), None)
     if alpha is not None and len(bands) == 1:
         alpha = None
@@ -211,7 +209,7 @@ def _describe(
         geobox=_geobox(dataset),
         bands=bands,
         nodata=shared_nodata(bands, alpha),
-        has_mask=any(has_own_mask(dataset, band) for band in bands if band.index != alpha),
+        has_mask=bool(own_masks(dataset) - {alpha}),
         alpha=alpha,
         tags=carried_tags(dataset),
         photo=_colour_profile(dataset),
@@ -247,9 +245,7 @@ def _colour_profile(dataset: DatasetReader) -> PhotoMeta | None:
     return PhotoMeta(format=dataset.driver, mode="", upright=False, icc=base64.b64decode(profile))
 
 
-def _warnings(
-    dataset: DatasetReader, bands: tuple[Band, ...], alpha: int | None, messages: list[str]
-) -> list[str]:
+def _warnings(dataset: DatasetReader, bands: tuple[Band, ...], alpha: int | None, messages: list[str]) -> list[str]:
     found = []
     pages = len(dataset.subdatasets)
     if pages > 1:

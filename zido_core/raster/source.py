@@ -163,6 +163,16 @@ class Raster:
     alpha: NDArray[Any] | None = None
     """(height, width) opacity in the data type of the source, None without an alpha band."""
 
+    def crop(self, tile: Tile) -> Raster:
+        """A part of the window; ``tile`` counts from its corner."""
+        part = (slice(None), *tile.slices)
+        return Raster(
+            array=self.array[part],
+            valid=self.valid[part[1:]],
+            band_valid=None if self.band_valid is None else self.band_valid[part],
+            alpha=None if self.alpha is None else self.alpha[part[1:]],
+        )
+
     def take(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> Raster:
         """The pixels where `rows` and `cols` cross."""
         rows, cols = rows[:, None], cols[None]
@@ -233,9 +243,7 @@ class Source(ABC):
         window = window or Tile.whole(self.info.size)
         row, col, rows, cols = window
         if row < 0 or col < 0 or rows < 1 or cols < 1 or row + rows > height or col + cols > width:
-            raise ValueError(
-                f"window {tuple(window)} is not inside {height} x {width} (row, col, height, width)"
-            )
+            raise ValueError(f"window {tuple(window)} is not inside {height} x {width} (row, col, height, width)")
         return window
 
     def checked_bands(self, bands: Sequence[int] | None) -> tuple[int, ...]:

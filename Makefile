@@ -17,11 +17,12 @@ DEV = $(VENV)/.dev
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
-demo: $(CORE) ## upscale examples/fields.tif; prints where the result and its before/after picture lie
+demo: $(CORE) ## upscale examples/houses.tif; prints where the result and its before/after picture lie
 	@mkdir -p demo
-	$(BIN)/python -m zido_core examples/fields.tif -o demo/fields_x4.tif --overwrite
-	@$(BIN)/python -m zido_core.picture examples/fields.tif demo/fields_x4.tif demo/before-after.png
-	@echo "Result:       $(CURDIR)/demo/fields_x4.tif"
+	$(BIN)/python -m zido_core examples/houses.tif -o demo/houses_x4.tif --overwrite
+	@$(BIN)/python -m zido_core.picture examples/houses.tif demo/houses_x4.tif demo/before-after.png \
+		--window 20 0 128 128
+	@echo "Result:       $(CURDIR)/demo/houses_x4.tif"
 	@echo "Before/after: $(CURDIR)/demo/before-after.png"
 
 test: lint ## check the code, then run all tests

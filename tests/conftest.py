@@ -49,8 +49,8 @@ def parity_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def example_raster() -> Path:
-    """A real GeoTIFF: 256 x 256, RGB, uint8, UTM, 35 cm per pixel."""
-    return ROOT / "examples" / "fields.tif"
+    """A real GeoTIFF: 256 x 256, RGB, uint8, UTM 37S, 23 cm per pixel."""
+    return ROOT / "examples" / "houses.tif"
 
 
 @pytest.fixture(scope="session")

@@ -92,8 +92,8 @@ def test_example_raster_is_small_and_georeferenced(example_raster: Path) -> None
     assert example_raster.stat().st_size <= 300_000
     with rasterio.open(example_raster) as dataset:
         assert (dataset.count, dataset.shape, dataset.dtypes[0]) == (3, (256, 256), "uint8")
-        assert dataset.crs.to_epsg() == 32750
-        assert dataset.transform.a == pytest.approx(0.35272)
+        assert dataset.crs.to_epsg() == 32737
+        assert dataset.transform.a == pytest.approx(0.2324, abs=1e-4)
 
 
 def test_example_photo_is_small(example_photo: Path) -> None:

@@ -19,10 +19,11 @@ Kind = Literal["raster", "photo"]
 Preset = Literal["quality", "balanced", "fast", "preview"]
 FusionMethod = Literal["multidiffusion", "mixture", "spot", "spot-hybrid"]
 TileWeights = Literal["uniform", "gaussian", "cosine"]
-TaggerName = Literal["scene", "none"]
+TaggerName = Literal["scene", "dape", "clip", "caption", "none"]
 ColorFix = Literal["none", "adain", "wavelet", "lab"]
 Switch = Literal["auto", "on", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+VaeMode = Literal["exact", "fast", "off"]
 
 NO_OVERRIDES: Mapping[str, object] = MappingProxyType({})
 

@@ -87,6 +87,12 @@ class Options:
     )
     """Name of the tagger; None: the model's own."""
 
+    tagger_dir: str | None = option(
+        None, group="prompts", advanced=True, metavar="FOLDER", result=False,
+        help="folder with the files of a tagger that is a network: dape, clip, caption",
+    )
+    """Path of that folder; None: the tagger needs none."""
+
     save_prompts: str | None = option(
         None, group="prompts", metavar="FILE", result=False,
         help="write the prompts of all tiles to this GeoJSON file; edit it and give it to --prompts",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .finish import read_bands, validity
 from .job import CancelToken
-from .prompts.base import Prompt, Tagger, tagger_named
+from .prompts.base import Prompt, Tagger, tagger_for
 from .prompts.compose import Region, combine
 from .prompts.regions import load_regions, save_prompts
 from .raster.radiometry import Stretch, fill_invalid
@@ -37,9 +37,9 @@ def prompts_of(
     if options.prompts == "none":
         tagged = [Prompt() for _ in tiles]
     elif options.prompts == "global":
-        tagged = global_prompts(source, setup, stretch, tagger_named(options.tagger))
+        tagged = global_prompts(source, setup, stretch, tagger_for(options))
     else:
-        tagged = local_prompts(source, setup, stretch, tagger_named(options.tagger), cancel or CancelToken())
+        tagged = local_prompts(source, setup, stretch, tagger_for(options), cancel or CancelToken())
     prompts = combine(tagged, tiles, regions=regions, prompt=options.prompt, negative=options.negative_prompt)
     if options.save_prompts is not None:
         save_prompts(options.save_prompts, setup.info.geobox, tiles, prompts, overwrite=options.overwrite)

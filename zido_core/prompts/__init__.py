@@ -1,6 +1,6 @@
 """A prompt for every tile."""
 
-from .base import FixedPrompt, NoPrompt, Prompt, Tag, Tagger, tagger_named
+from .base import FixedPrompt, NoPrompt, Prompt, Tag, Tagger, TaggerSetup, tagger_for, tagger_named
 from .compose import Region, combine
 from .regions import load_prompts, load_regions, save_prompts
 from .vocabulary import VOCABULARY, decode, encode, unknown_words
@@ -13,12 +13,14 @@ __all__ = [
     "Region",
     "Tag",
     "Tagger",
+    "TaggerSetup",
     "combine",
     "decode",
     "encode",
     "load_prompts",
     "load_regions",
     "save_prompts",
+    "tagger_for",
     "tagger_named",
     "unknown_words",
 ]

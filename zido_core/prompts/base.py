@@ -6,15 +6,17 @@ of its own piece of the input. ``phi`` is a :class:`Tagger`; the embedded one is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Literal, NamedTuple, Protocol, cast
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InvalidOptions
+from ..errors import InvalidOptions, ModelMissing
+from ..options import ResolvedOptions
 from ..tiling.grid import Tile
 
 PromptSource = Literal["tagger", "file", "user"]
@@ -82,14 +84,52 @@ class FixedPrompt:
         return [self.prompt for _ in tiles]
 
 
-TAGGERS: dict[str, str] = {"none": "base:NoPrompt", "scene": "scene:SceneTagger"}
-"""Name of a tagger → module of this package and class, imported when it is asked for."""
+@dataclass(frozen=True, kw_only=True)
+class TaggerSetup:
+    """What a tagger that is a network is told when it is loaded."""
+
+    folder: Path | None = None
+    """Where its files lie."""
+
+    device: str = "cpu"
+    """As the option ``device``: ``auto``, ``cpu``, ``cuda``..."""
+
+    prompt: str = ""
+    """The user's words about the whole image, for taggers that are asked in words."""
+
+    def need_folder(self, get: str) -> Path:
+        """The folder; ``get`` says in an error how to come by it."""
+        if self.folder is None:
+            raise ModelMissing(f"this tagger is a network, and no folder was given: use --tagger-dir; {get}")
+        if not self.folder.is_dir():
+            raise ModelMissing(f"there is no folder {self.folder} for the tagger; {get}")
+        return self.folder
 
 
-def tagger_named(name: str) -> Tagger:
+TAGGERS: dict[str, str] = {
+    "none": "base:NoPrompt",
+    "scene": "scene:SceneTagger",
+    "dape": "dape:DapeTagger",
+    "clip": "clip_tags:ClipTagger",
+    "caption": "caption:CaptionTagger",
+}
+"""Name of a tagger → module of this package and class, imported when it is asked for.
+
+A class that has ``load`` is made by it from a ``TaggerSetup``, others from nothing.
+"""
+
+
+def tagger_named(name: str, setup: TaggerSetup | None = None) -> Tagger:
     """The tagger registered under ``name``."""
     if name not in TAGGERS:
         raise InvalidOptions(f"unknown tagger {name!r}; choose one of {', '.join(TAGGERS)}")
     module, _, attribute = TAGGERS[name].partition(":")
-    make = cast("Callable[[], Tagger]", getattr(import_module(f".{module}", __package__), attribute))
-    return make()
+    made: Any = getattr(import_module(f".{module}", __package__), attribute)
+    return cast("Tagger", made.load(setup or TaggerSetup()) if hasattr(made, "load") else made())
+
+
+def tagger_for(options: ResolvedOptions) -> Tagger:
+    """The tagger that the options ask for, loaded."""
+    folder = None if options.tagger_dir is None else Path(options.tagger_dir)
+    setup = TaggerSetup(folder=folder, device=options.device, prompt=options.prompt)
+    return tagger_named(options.tagger, setup)

@@ -17,6 +17,7 @@ from ..errors import BadInput
 from ..tiling.grid import Tile
 from .base import Prompt, Tag
 from .content import REACH, content_scores, luma_of, measure
+from .crops import clamp, rgb
 from .degradation import Array, harm_levels
 from .vocabulary import CONTENT, DEGRADATIONS, VOCABULARY, decode, describe, encode
 
@@ -58,7 +59,7 @@ def scores(image: npt.NDArray[np.float32], tiles: Sequence[Tile]) -> Array:
     if image.ndim != 3 or image.size == 0:
         raise BadInput(f"cannot tag an image of shape {image.shape}; expected (3, height, width) with pixels")
     result = np.zeros((len(tiles), len(VOCABULARY)), np.float32)
-    inside = sorted((_clamp(tile, image.shape), index) for index, tile in enumerate(tiles))
+    inside = sorted((clamp(tile, image.shape), index) for index, tile in enumerate(tiles))
     for _, alike in groupby(inside, key=lambda pair: (pair[0].row, pair[0].height, pair[0].width < SMALL)):
         same_rows = list(alike)
         for start in range(0, len(same_rows), STRIP_TILES):
@@ -67,19 +68,11 @@ def scores(image: npt.NDArray[np.float32], tiles: Sequence[Tile]) -> Array:
     return result
 
 
-def _clamp(tile: Tile, shape: tuple[int, ...]) -> Tile:
-    """The part of the tile that lies on the image; at least one pixel."""
-    row, col = min(max(tile.row, 0), shape[1] - 1), min(max(tile.col, 0), shape[2] - 1)
-    bottom = min(max(tile.row + tile.height, row + 1), shape[1])
-    right = min(max(tile.col + tile.width, col + 1), shape[2])
-    return Tile(row, col, bottom - row, right - col)
-
-
 def _strip(image: npt.NDArray[np.float32], tiles: Sequence[tuple[Tile, int]]) -> Iterator[tuple[int, Array]]:
     """Scores of tiles that share their rows and are all small, or all not."""
     first = tiles[0][0]
     left, right = first.col, max(tile.col + tile.width for tile, _ in tiles)
-    strip = _rgb(image[:, first.row : first.row + first.height, left:right])
+    strip = rgb(image[:, first.row : first.row + first.height, left:right])
     small = min(first.height, first.width) < SMALL
     shared = None if small else measure(strip)
     for tile, index in tiles:
@@ -90,8 +83,3 @@ def _strip(image: npt.NDArray[np.float32], tiles: Sequence[tuple[Tile, int]]) ->
         harm = harm_levels(cut, luma_of(cut))
         content = content_scores(maps, noise=harm[1])
         yield index, np.array([content[name] for name in CONTENT] + [*harm, 1.0 - max(harm)], np.float32)
-
-
-def _rgb(image: npt.NDArray[np.float32]) -> Array:
-    bands = image[:3] if image.shape[0] >= 3 else image[:1].repeat(3, axis=0)
-    return np.clip(np.nan_to_num(bands.astype(np.float32, copy=False)), 0.0, 1.0)

@@ -1,0 +1,126 @@
+"""Weights in safetensors files: opened with a word about what is wrong, loaded with nothing missing or left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import ModelMissing
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEAD_BYTES = 512
+"""Bytes from the start of a file that tell what it really is."""
+
+SHOWN = 3
+"""Names listed of each kind of mismatch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What is in a file of weights, before any of it is read."""
+
+    path: Path
+    """The file."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    """Shape of every tensor by its name."""
+
+    def tensors(self, rename: Callable[[str], str | None] = str) -> dict[str, Tensor]:
+        """The tensors in single precision under the names that ``rename`` gives them; None leaves one out."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, "pt") as file:
+            wanted = ((rename(name), name) for name in self.shapes)
+            return {new: file.get_tensor(old).float() for new, old in wanted if new is not None}
+
+    @property
+    def kind(self) -> str:
+        """What the names of the tensors look like, in words."""
+        return next((kind for sign, kind in SIGNS if any(sign in name for name in self.shapes)), "unknown weights")
+
+
+SIGNS: tuple[tuple[str, str], ...] = (
+    ("tagging_head.encoder.layer.0.crossattention.self.query.lora_A", "DAPE's LoRA weights"),
+    ("lora", "LoRA weights"),
+    ("visual_encoder.patch_embed.", "weights of the tagger RAM"),
+    ("structcond_stage_model.", "weights of StableSR"),
+    ("Encoder_degrad.", "weights of DeeDSR"),
+    ("fusion_layer_", "StableSR's autoencoder (CFW)"),
+    ("model.diffusion_model.", "a Stable Diffusion checkpoint in one file"),
+    ("controlnet_cond_embedding.", "weights of a ControlNet"),
+    ("image_attentions.", "weights of a SeeSR UNet"),
+    ("time_embedding.", "weights of a UNet"),
+    ("decoder.up_blocks.", "weights of an autoencoder (VAE)"),
+    ("vision_model.", "weights of CLIP"),
+    ("text_model.", "weights of a CLIP text encoder"),
+)
+"""A part of a tensor's name, and whose it is; the first that occurs counts."""
+
+
+def open_checkpoint(path: Path, *, get: str) -> Checkpoint:
+    """Look into a safetensors file. ``get`` says in an error how to come by the right one."""
+    from safetensors import SafetensorError, safe_open
+
+    wrong = _other_format(path)
+    if wrong is None:
+        try:
+            with safe_open(path, "pt") as file:
+                shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+                return Checkpoint(path=path, shapes=shapes)
+        except (SafetensorError, OSError) as error:
+            wrong = f"damaged or cut short ({error})"
+    raise ModelMissing(f"{path} is {wrong}; expected safetensors weights: {get}")
+
+
+def _other_format(path: Path) -> str | None:
+    """What a file is that is certainly not safetensors, or None."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        return "not there" if isinstance(error, FileNotFoundError) else f"not readable ({error.strerror})"
+    start = head.lstrip().lower()
+    if not head:
+        return "empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file it points to (run `git lfs pull`, or download it again)"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "a web page, probably an error page saved by a download"
+    if start.startswith(b'{"') or start.startswith(b"{\n"):
+        return "a JSON text, probably an error message saved by a download"
+    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04")):
+        return "a pickle of PyTorch under another name (convert it with `zido models import`)"
+    return None
+
+
+def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], *, path: Path, get: str) -> None:
+    """Give the network these very tensors; every one must be there, none be left over, and all shapes agree.
+
+    The network may have been built on the meta device.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    missing = [name for name in expected if name not in tensors]
+    unexpected = [name for name in tensors if name not in expected]
+    misshapen = [
+        f"{name} {tuple(tensors[name].shape)} instead of {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
+    ]
+    found = [
+        f"{len(names)} {what} ({_listed(names)})"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
+        if names
+    ]
+    if found:
+        raise ModelMissing(f"{path} does not fit: of {len(expected)} tensors {', '.join(found)}; {get}")
+    network.load_state_dict(dict(tensors), assign=True)
+    network.eval().requires_grad_(False)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

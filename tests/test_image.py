@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from zido_core.errors import BadInput
 from zido_core.raster import image
+from zido_core.raster.photo_meta import ORIENTATION
 from zido_core.raster.reader import open_source
 from zido_core.tiling.grid import Size, Tile
 
@@ -39,7 +40,7 @@ def deep(count: int) -> NDArray[np.uint16]:
 
 def exif_with(orientation: int) -> Image.Exif:
     exif = Image.Exif()
-    exif[image.ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     exif[0x010F] = "Maker"
     return exif
 
@@ -125,7 +126,7 @@ def test_pixels_are_upright_and_exif_says_so(tmp_path: Path, orientation: int, s
     assert (meta.orientation, meta.upright) == (orientation, True)
     carried = Image.Exif()
     carried.load(meta.exif)
-    assert (carried[image.ORIENTATION], carried[0x010F]) == (1, "Maker")
+    assert (carried[ORIENTATION], carried[0x010F]) == (1, "Maker")
 
 
 def test_window_of_a_turned_photo(tmp_path: Path) -> None:

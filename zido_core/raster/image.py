@@ -8,8 +8,6 @@ word, so the pixels of such files come through rasterio and only the metadata th
 from __future__ import annotations
 
 import contextlib
-import math
-import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,9 +20,10 @@ from PIL import Image
 
 from ..errors import BadInput, OutOfMemory, ZidoError
 from ..tiling.grid import Size, Tile
-from .gdal import one_line, quiet_warnings, reason, session
+from .gdal import quiet_warnings, reason, session
 from .geobox import GeoBox
 from .guard import check_pixels
+from .photo_meta import photo_meta, texts
 from .source import Band, PhotoMeta, Raster, Source, SourceInfo
 
 if TYPE_CHECKING:
@@ -35,9 +34,6 @@ MAX_PHOTO_PIXELS = 1 << 28
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF", "PPM", "QOI", "PCX", "ICO", "DIB")
 """Pillow formats that zido opens: no container of other files, no page description language."""
-
-ORIENTATION = 0x0112
-"""EXIF tag."""
 
 PLANES = {
     "L": ("gray",),
@@ -142,7 +138,7 @@ def read_meta(path: Path, *, upright: bool) -> PhotoMeta | None:
     if picture is None:
         return None
     with picture:
-        return _meta(picture, upright=upright)[0]
+        return photo_meta(picture, upright=upright)[0]
 
 
 def turn(planes: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -174,7 +170,8 @@ def _open(path: Path) -> Image.Image | None:
 def _from_pillow(path: Path, picture: Image.Image, driver: str, warnings: tuple[str, ...]) -> PhotoSource:
     try:
         mode = _target_mode(path.name, picture)
-        meta, more = _meta(picture, upright=True)
+        meta, more = photo_meta(picture, upright=True)
+        tags = texts(picture)
     except Exception as error:
         picture.close()
         if isinstance(error, ZidoError):
@@ -196,7 +193,7 @@ def _from_pillow(path: Path, picture: Image.Image, driver: str, warnings: tuple[
         geobox=GeoBox(size=_upright(size, meta.orientation)),
         bands=tuple(Band(index=index, interpretation=name, dtype=dtype) for index, name in enumerate(PLANES[mode], 1)),
         alpha=PLANES[mode].index("alpha") + 1 if "alpha" in PLANES[mode] else None,
-        tags=_texts(picture),
+        tags=tags,
         photo=meta,
         warnings=more + warnings,
     )
@@ -213,8 +210,8 @@ def _from_pillow(path: Path, picture: Image.Image, driver: str, warnings: tuple[
 def _from_dataset(dataset: DatasetReader, picture: Image.Image, info: SourceInfo) -> PhotoSource:
     """16 bits: pixels through rasterio."""
     with picture:
-        meta, more = _meta(picture, upright=True)
-        texts = _texts(picture)
+        meta, more = photo_meta(picture, upright=True)
+        found = texts(picture)
     hidden = (info.nodata is not None or info.has_mask) and info.alpha is None
     bands = info.bands
     if hidden:
@@ -228,7 +225,7 @@ def _from_dataset(dataset: DatasetReader, picture: Image.Image, info: SourceInfo
         has_mask=False,
         alpha=len(bands) if hidden else info.alpha,
         geobox=GeoBox(size=_upright(info.size, meta.orientation)),
-        tags=texts,
+        tags=found,
         photo=meta,
         warnings=info.warnings + more,
     )
@@ -265,59 +262,6 @@ def _target_mode(name: str, picture: Image.Image) -> str:
     if mode not in PLANES:
         raise BadInput(f"{name} holds {mode} pixels; expected gray, RGB or RGBA: convert it first")
     return mode
-
-
-def _meta(picture: Image.Image, *, upright: bool) -> tuple[PhotoMeta, tuple[str, ...]]:
-    """Metadata to carry, and warnings about what is lost."""
-    warnings: tuple[str, ...] = ()
-    orientation, exif = 1, None
-    xmp = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
-    try:
-        with quiet_warnings():
-            found = picture.getexif()
-            orientation = int(found.get(ORIENTATION, 1))
-            orientation = orientation if 1 <= orientation <= 8 else 1
-            if upright and ORIENTATION in found:
-                found[ORIENTATION] = 1
-            exif = found.tobytes() if len(found) else None
-    except Exception as error:  # EXIF is full of surprises; a picture is not refused for it
-        if picture.info.get("exif"):
-            warnings = (f"EXIF is damaged and left out ({one_line(error, 60)})",)
-    meta = PhotoMeta(
-        format=str(picture.format),
-        mode=picture.mode,
-        orientation=orientation,
-        upright=upright,
-        exif=exif,
-        icc=picture.info.get("icc_profile") or None,
-        xmp=_upright_xmp(xmp) if upright and isinstance(xmp, bytes) else xmp,
-        dpi=_dpi(picture.info.get("dpi")),
-    )
-    return meta, warnings
-
-
-def _upright_xmp(xmp: bytes) -> bytes:
-    return re.sub(rb"(tiff:Orientation(?:=[\"']|>))\s*\d", rb"\g<1>1", xmp)
-
-
-def _dpi(value: Any) -> tuple[float, float] | None:
-    try:
-        horizontal, vertical = (float(part) for part in value)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return (horizontal, vertical) if all(math.isfinite(v) and v > 0 for v in (horizontal, vertical)) else None
-
-
-def _texts(picture: Image.Image) -> dict[str, dict[str, str]]:
-    """Text chunks of a PNG, comment of a JPEG or GIF."""
-    chunks = getattr(picture, "text", {}) if picture.format == "PNG" else {}
-    texts = {key: str(value) for key, value in chunks.items() if not key.startswith("XML:")}
-    comment = picture.info.get("comment")
-    if isinstance(comment, bytes):
-        texts["comment"] = comment.decode("utf-8", "replace")
-    return {"": texts} if texts else {}
 
 
 def _upright(size: Size, orientation: int) -> Size:

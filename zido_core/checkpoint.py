@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import ModelMissing
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 HEAD_BYTES = 512
@@ -29,18 +31,22 @@ class Checkpoint:
     shapes: Mapping[str, tuple[int, ...]]
     """Shape of every tensor by its name."""
 
-    def tensors(self, rename: Callable[[str], str | None] = str) -> dict[str, Tensor]:
-        """The tensors in single precision under the names that ``rename`` gives them; None leaves one out."""
+    def tensors(
+        self, rename: Callable[[str], str | None] = str, dtype: torch.dtype | None = None
+    ) -> dict[str, Tensor]:
+        """The tensors under the names that ``rename`` gives them, None leaves one out; in single precision by default."""
+        import torch
         from safetensors import safe_open
 
+        dtype = dtype or torch.float32
         with safe_open(self.path, "pt") as file:
             wanted = ((rename(name), name) for name in self.shapes)
-            return {new: file.get_tensor(old).float() for new, old in wanted if new is not None}
+            return {new: file.get_tensor(old).to(dtype) for new, old in wanted if new is not None}
 
     @property
     def kind(self) -> str:
         """What the names of the tensors look like, in words."""
-        return next((kind for sign, kind in SIGNS if any(sign in name for name in self.shapes)), "unknown weights")
+        return kind_of(self.shapes)
 
 
 SIGNS: tuple[tuple[str, str], ...] = (
@@ -59,6 +65,12 @@ SIGNS: tuple[tuple[str, str], ...] = (
     ("text_model.", "weights of a CLIP text encoder"),
 )
 """A part of a tensor's name, and whose it is; the first that occurs counts."""
+
+
+def kind_of(names: Iterable[str]) -> str:
+    """What these names of tensors look like, in words."""
+    joined = "\n".join(names)
+    return next((kind for sign, kind in SIGNS if sign in joined), "unknown weights")
 
 
 def open_checkpoint(path: Path, *, get: str) -> Checkpoint:
@@ -97,12 +109,20 @@ def _other_format(path: Path) -> str | None:
     return None
 
 
-def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], *, path: Path, get: str) -> None:
+def load_strictly(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    path: Path,
+    get: str,
+    official: Callable[[str], str] = str,
+) -> None:
     """Give the network these very tensors; every one must be there, none be left over, and all shapes agree.
 
-    The network may have been built on the meta device.
+    The network may have been built on the meta device. ``official`` turns its names into those of ``tensors``.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    own = {official(name): name for name in network.state_dict()}
+    expected = {official(name): tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     missing = [name for name in expected if name not in tensors]
     unexpected = [name for name in tensors if name not in expected]
     misshapen = [
@@ -116,11 +136,25 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], *, path: Pa
         if names
     ]
     if found:
-        raise ModelMissing(f"{path} does not fit: of {len(expected)} tensors {', '.join(found)}; {get}")
-    network.load_state_dict(dict(tensors), assign=True)
+        error = ModelMissing(
+            f"{path} has {kind_of(tensors)}, which do not fit: of {len(expected)} tensors {', '.join(found)}; {get}"
+        )
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)):
+            error.add_note(f"{what}: {', '.join(names) or 'none'}")
+        raise error
+    network.load_state_dict({own[name]: tensor for name, tensor in tensors.items()}, assign=True)
     network.eval().requires_grad_(False)
 
 
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """sha256 of a file; of several, that of their hashes in this order."""
+    hashes = []
+    for path in paths:
+        with path.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -6,15 +6,18 @@ whole canvas, so that neighbouring blocks see the same tiles and the same noise 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 
-from .tiling.grid import Grid, Size, Tile, even_grid
+from .tiling.grid import Grid, Size, Tile, even_grid, partition
 
 MARGIN = 8
 """Input pixels around a core whose result the radiometry may look at."""
+
+CUT = 64
+"""Cores begin at multiples of so many input pixels, which are whole tiles of an output of four times the size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,7 @@ def blocks_of(canvas: Canvas, block_size: int) -> Iterator[Block]:
     """Blocks whose cores have at most ``block_size`` input pixels a side, row by row."""
     whole, factor = Tile.whole(canvas.size), canvas.pixels_per_latent
     columns = len(canvas.grid.cols)
-    for core in partition(canvas.size, block_size):
+    for core in partition(canvas.size, block_size, multiple=math.gcd(block_size, CUT)):
         outer = core.pad(MARGIN, canvas.size)
         touched = _latents(outer, factor)
         part = canvas.grid.touching(touched)
@@ -90,19 +93,6 @@ def blocks_of(canvas: Canvas, block_size: int) -> Iterator[Block]:
             origin=(bounds.row, bounds.col),
             tile_ids=tuple(row * columns + col for row in rows for col in cols),
         )
-
-
-def partition(size: Size, side: int) -> Iterator[Tile]:
-    """The image cut into the fewest parts of at most ``side`` pixels, as even as can be, row by row."""
-    for top, bottom in _cuts(size.height, side):
-        for left, right in _cuts(size.width, side):
-            yield Tile(top, left, bottom - top, right - left)
-
-
-def _cuts(length: int, side: int) -> Iterator[tuple[int, int]]:
-    count = -(-length // side)
-    edges = [index * length // count for index in range(count + 1)]
-    yield from pairwise(edges)
 
 
 def _latents(tile: Tile, factor: int) -> Tile:

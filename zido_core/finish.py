@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,19 +14,38 @@ from .blocks import Block
 from .color import fix_color
 from .raster.radiometry import (
     Placement,
-    Stretch,
     add_detail,
     back_project,
-    detail_gains,
     fill_invalid,
     limits_of,
     to_dtype,
     to_values,
 )
 from .raster.source import Raster, Source
-from .resample import resize
+from .resample import Kernel, resize
 from .setup import Setup
+from .survey import Survey
 from .tiling.grid import Tile
+
+
+class Bands(NamedTuple):
+    """Bands that are treated alike, in one window of the input."""
+
+    numbers: tuple[int, ...]
+    """Which bands of the input, from 1."""
+    raster: Raster
+    """Their pixels."""
+    filled: NDArray[Any]
+    """(bands, h, w): the pixels, gaps filled."""
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(h, w), or (bands, h, w) where bands differ."""
+        return self.raster.valid if self.raster.band_valid is None else self.raster.band_valid
+
+    def cropped(self, tile: Tile) -> Bands:
+        """A part of the window."""
+        return Bands(self.numbers, self.raster.crop(tile), self.filled[:, *tile.slices])
 
 
 class Finished(NamedTuple):
@@ -50,135 +68,127 @@ class Finished(NamedTuple):
 class BlockEnds:
     """Reads a block; then turns what the model makes of it into the output's bands."""
 
-    def __init__(self, source: Source, setup: Setup, block: Block, stretch: Stretch) -> None:
-        self.setup, self.block, self.stretch = setup, block, stretch
-        self.model = read_bands(source, setup, block.region, setup.bands.model)
+    def __init__(self, source: Source, setup: Setup, block: Block, survey: Survey) -> None:
+        self.setup, self.block, self.survey = setup, block, survey
+        self.model = read_bands(source, block.region, setup.bands.model, survey)
         extra = setup.bands.extra
-        self.extra = read_bands(source, setup, block.region, extra) if extra else None
-
-    @cached_property
-    def filled(self) -> NDArray[Any]:
-        """(1 or 3, h, w): the region's model bands, gaps filled."""
-        return self._filled(self.model)
+        self.extra = read_bands(source, block.region, extra, survey) if extra else None
 
     @cached_property
     def image(self) -> NDArray[np.float32]:
         """(3, h, w) in [0, 1]: the region as the model sees it."""
-        return np.ascontiguousarray(self.setup.bands.to_model(self.stretch.to_unit(self.filled)))
+        return model_image(self.model, self.setup, self.survey)
+
+    @property
+    def empty(self) -> bool:
+        """True if no pixel of the region is valid: there is nothing for the model to see."""
+        return not self.model.raster.valid.any()
+
+    def enlarged(self) -> NDArray[np.float32]:
+        """The image at the model's native size, without any model."""
+        return resize(self.image, self.block.region.size.scaled(self.setup.descriptor.native_scale))
 
     def finish(self, sr: NDArray[np.float32]) -> Finished:
         """The block's core from the model's image (3, factor h, factor w) of its region."""
-        setup, bands, outer = self.setup, self.setup.bands, self.block.outer
-        crop = within(outer, self.block.region)
+        setup, stretch, outer = self.setup, self.survey.stretch, self.block.outer
         placement = Placement(
             source=outer, source_size=setup.info.size, target=setup.target_of(outer), target_size=setup.size
         )
-        sr = bands.from_model(self._at_target(self._recoloured(sr), placement.target))
-        source, valid = self.filled[crop], validity(self.model)[crop]
-        values = to_values(sr, source, self.stretch, placement)
-        if setup.options.consistency == "on":
-            back_project(values, source, valid, placement, limits=limits_of(setup.dtype))
-        core = within(setup.target_of(self.block.core), placement.target)
-        array = np.empty((len(bands.written) - (bands.alpha is not None), *values[core].shape[1:]), setup.dtype)
-        for positions, part in self._bands(values, source, valid, crop, placement):
-            array[positions] = part[core]
-        inner = within(self.block.core, outer)
+        model = self.model.cropped(within(outer, self.block.region))
+        sr = self._at_target(self._recoloured(sr), placement.target)
+        values = to_values(setup.bands.from_model(sr), model.filled, stretch, placement)
+        self._keep_means(values, model, placement)
+        planes = self._planes(values, model, placement)
+        core = within(setup.target_of(self.block.core), placement.target).slices
+        small = model.cropped(within(self.block.core, outer))
+        array = planes[:, *core]
         return Finished(
             array=array,
-            alpha=None if self.model.alpha is None else self._alpha(self.model.alpha[None][crop], placement)[core[1:]],
-            valid=placement.enlarge(self.model.valid[None][crop], slice(0, placement.target.height), "nearest")[0][core[1:]],
-            seen=self.stretch.to_unit(source[inner]),
-            made=self.stretch.to_unit(array[self._positions(bands.model)]),
-            measured=valid[inner] if valid.ndim == 2 else valid[inner].all(axis=0),
+            alpha=None if model.raster.alpha is None else self._alpha(model.raster.alpha, placement)[core],
+            valid=_enlarged(model.raster.valid, placement, "nearest")[core],
+            seen=stretch.to_unit(small.filled),
+            made=stretch.to_unit(array[self._positions(model)]),
+            measured=np.logical_and.reduce(small.raster.every_band_valid),
         )
-
-    def _filled(self, raster: Raster) -> NDArray[Any]:
-        origin = (self.block.region.row, self.block.region.col)
-        return fill_invalid(raster.array, validity(raster), origin=origin)
 
     def _recoloured(self, sr: NDArray[np.float32]) -> NDArray[np.float32]:
         """The model's image with the colours of its input."""
         method = self.setup.options.color_fix
         if method == "none":
             return sr
-        height, width = sr.shape[1:]
-        like = torch.from_numpy(resize(self.image, self.setup.native_size_of(self.block.region)))
-        valid = torch.from_numpy(self.model.valid)
         factor = self.setup.descriptor.native_scale
-        grown = valid.repeat_interleave(factor, 0).repeat_interleave(factor, 1)[:height, :width]
-        return fix_color(method, torch.from_numpy(sr), like, grown).numpy()
+        valid = torch.from_numpy(self.model.raster.valid)
+        grown = valid.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+        return fix_color(method, torch.from_numpy(sr), torch.from_numpy(self.enlarged()), grown).numpy()
 
     def _at_target(self, sr: NDArray[np.float32], target: Tile) -> NDArray[np.float32]:
-        """The part of the model's image that is the output's ``target``; scales other than the native are resampled."""
-        setup, factor = self.setup, self.setup.descriptor.native_scale
-        place = self.block.region.scaled(factor)
+        """The output's part ``target`` of the model's image; scales other than the native are resampled."""
+        setup, place = self.setup, self.block.region.scaled(self.setup.descriptor.native_scale)
         if setup.size == setup.native_size:
-            return sr[within(target, place)]
+            return sr[:, *within(target, place).slices]
         placement = Placement(source=place, source_size=setup.native_size, target=target, target_size=setup.size)
         return placement.enlarge(sr, slice(0, target.height))
 
-    def _bands(
-        self,
-        values: NDArray[Any],
-        source: NDArray[Any],
-        valid: NDArray[np.bool_],
-        crop: tuple[slice, ...],
-        placement: Placement,
-    ) -> Iterator[tuple[list[int], NDArray[Any]]]:
-        """Model bands and extra bands as the output's numbers, each with their positions among the colour bands."""
-        bands = self.setup.bands
-        yield self._positions(bands.model), self._numbers(values, self.model, bands.model, valid, crop, placement)
-        if self.extra is None:
-            return
-        small, measured = self._filled(self.extra)[crop], validity(self.extra)[crop]
-        gains = detail_gains(small, source, measured) if bands.policy == "detail" else np.zeros(len(small))
-        large = add_detail(small, source, values, gains, placement)
+    def _planes(self, values: NDArray[Any], model: Bands, placement: Placement) -> NDArray[Any]:
+        """All written bands but alpha, in the output's data type; ``values`` are those of the model's bands."""
+        planes = np.empty((len(self.setup.colours), *placement.target.size), self.setup.dtype)
+        planes[self._positions(model)] = self._numbers(values, model, placement)
+        if self.extra is not None:
+            extra = self.extra.cropped(within(self.block.outer, self.block.region))
+            large = add_detail(extra.filled, model.filled, values, self.survey.gains, placement)
+            self._keep_means(large, extra, placement)
+            planes[self._positions(extra)] = self._numbers(large, extra, placement)
+        return planes
+
+    def _keep_means(self, values: NDArray[Any], bands: Bands, placement: Placement) -> None:
+        """Back-projection, in place, unless the user turned it off."""
         if self.setup.options.consistency == "on":
-            back_project(large, small, measured, placement, limits=limits_of(self.setup.dtype))
-        yield self._positions(bands.extra), self._numbers(large, self.extra, bands.extra, measured, crop, placement)
+            limits = self.setup.limits_of(bands.numbers)
+            back_project(values, bands.filled, bands.valid, placement, limits=limits)
 
-    def _positions(self, bands: Sequence[int]) -> list[int]:
-        colours = [band for band in self.setup.bands.written if band != self.setup.bands.alpha]
-        return [colours.index(band) for band in bands]
+    def _numbers(self, values: NDArray[Any], bands: Bands, placement: Placement) -> NDArray[Any]:
+        setup = self.setup
+        return to_dtype(
+            values,
+            setup.dtype,
+            setup.nodata_of(bands.numbers),
+            bands.valid,
+            placement,
+            source=bands.raster.array,
+            limits=setup.limits_of(bands.numbers),
+        )
 
-    def _numbers(
-        self,
-        values: NDArray[Any],
-        raster: Raster,
-        bands: Sequence[int],
-        valid: NDArray[np.bool_],
-        crop: tuple[slice, ...],
-        placement: Placement,
-    ) -> NDArray[Any]:
-        nodata = [self.setup.nodata[position] for position in self._positions(bands)]
-        return to_dtype(values, self.setup.dtype, nodata, valid, placement, source=raster.array[crop])
+    def _positions(self, bands: Bands) -> list[int]:
+        """Where these bands are among the written ones without alpha."""
+        return [self.setup.colours.index(band) for band in bands.numbers]
 
     def _alpha(self, alpha: NDArray[Any], placement: Placement) -> NDArray[Any]:
-        """Opacity at the output's size; masks of only two values stay so."""
-        hard = np.isin(alpha, (0, alpha.max())).all()
-        rows = slice(0, placement.target.height)
-        large = placement.enlarge(alpha, rows, "nearest" if hard else "bicubic")[0]
+        """Opacity (H, W) in the output's data type; full is full in both types."""
+        large = _enlarged(alpha, placement, "nearest" if self.survey.hard_alpha else "bicubic")
         old, new = limits_of(alpha.dtype), limits_of(self.setup.dtype)
         if old is not None and new is not None:
-            large = np.clip(np.rint(large * np.float64(new[1] / old[1])), 0, new[1])
+            large = np.rint(large * (new[1] / old[1])).clip(0, new[1])
         return large.astype(self.setup.dtype)
 
 
-def read_bands(source: Source, setup: Setup, window: Tile, bands: Sequence[int]) -> Raster:
-    """A window of the input; the user's nodata value is missing there, too."""
+def read_bands(source: Source, window: Tile, bands: Sequence[int], survey: Survey) -> Bands:
+    """Some bands of a window, gaps filled as in every other window."""
     raster = source.read(window, bands)
-    nodata = setup.options.nodata
-    if nodata is None:
-        return raster
-    measured = validity(raster) & (raster.array != nodata)
-    return replace(raster, valid=raster.valid & measured.any(axis=0), band_valid=measured)
+    read = Bands(tuple(bands), raster, raster.array)
+    far, origin = survey.fill_of(bands), (window.row, window.col)
+    return read._replace(filled=fill_invalid(raster.array, read.valid, origin=origin, far=far))
 
 
-def validity(raster: Raster) -> NDArray[np.bool_]:
-    """(h, w), or (bands, h, w) where bands differ."""
-    return raster.valid if raster.band_valid is None else raster.band_valid
+def model_image(bands: Bands, setup: Setup, survey: Survey) -> NDArray[np.float32]:
+    """(3, h, w) in [0, 1]: the model's bands as it sees them."""
+    return np.ascontiguousarray(setup.bands.to_model(survey.stretch.to_unit(bands.filled)))
 
 
-def within(tile: Tile, outer: Tile) -> tuple[Any, ...]:
-    """Index of the part ``tile`` in an array of ``outer``."""
-    return (..., *tile.shifted(-outer.row, -outer.col).slices)
+def within(tile: Tile, outer: Tile) -> Tile:
+    """The same tile, counted from the corner of ``outer``."""
+    return tile.shifted(-outer.row, -outer.col)
+
+
+def _enlarged(plane: NDArray[Any], placement: Placement, kernel: Kernel) -> NDArray[Any]:
+    large: NDArray[Any] = placement.enlarge(plane[None], slice(0, placement.target.height), kernel)[0]
+    return large

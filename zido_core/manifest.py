@@ -13,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-
 from . import __version__
 from .backbones.base import Backbone
+from .blocks import Block
 from .errors import OutputNotWritable
 from .finish import Finished
 from .metrics.consistency import borders, consistency, seam_ratio
@@ -43,7 +43,7 @@ class Manifest:
         self.device = str(backbone.device)
         self.stretch: Stretch | None = None
         self.prompts: Mapping[str, Any] = {}
-        self.warnings: list[str] = [*setup.info.warnings, *(setup.output.warnings if setup.output else ())]
+        self.warnings = list(setup.warnings)
         self.seconds: dict[str, float] = {}
         self._figures: list[tuple[int, dict[str, float]]] = []
 
@@ -65,19 +65,25 @@ class Manifest:
             "tags": dict(tags.most_common(COMMON_TAGS)),
         }
 
-    def observe(self, block: Finished, tile_borders: tuple[Sequence[int], Sequence[int]]) -> None:
-        """Measure how true a block stays to its input; borders of tiles in its own output pixels."""
-        found = consistency(block.made, block.seen, block.measured)
-        factor = max(1, round(block.made.shape[1] / block.seen.shape[1]))
-        smooth = resize(block.seen, Size(*block.made.shape[1:]))
-        seams = seam_ratio(block.made, *tile_borders, period=factor, reference=smooth, valid=block.valid)
+    def observe(self, piece: Finished, block: Block) -> None:
+        """Measure how true a block stays to its input."""
+        found = consistency(piece.made, piece.seen, piece.measured)
+        factor = max(1, round(piece.made.shape[1] / piece.seen.shape[1]))
+        smooth = resize(piece.seen, Size(*piece.made.shape[1:]))
+        rows, cols = tile_borders(self.setup, block)
+        seams = seam_ratio(piece.made, rows, cols, period=factor, reference=smooth, valid=piece.valid)
         figures = {
             "reflectance": found.reflectance,
             "spectral_angle_degrees": found.spectral,
             "shift_pixels": found.spatial,
             "seam_ratio": seams,
         }
-        self._figures.append((int(block.measured.sum()), figures))
+        self._figures.append((int(piece.measured.sum()), figures))
+
+    @property
+    def measured(self) -> int:
+        """Number of input pixels that hold a measurement, in the blocks so far."""
+        return sum(count for count, _ in self._figures)
 
     @property
     def consistency(self) -> dict[str, float | None]:
@@ -99,7 +105,11 @@ class Manifest:
                 "driver": info.driver,
             },
             "output": {"size": list(setup.size), "dtype": setup.dtype, **setup.bands.tags()},
-            "model": {"name": setup.descriptor.name, "sha256": self.weights_hash, "licence": setup.descriptor.licence},
+            "model": {
+                "name": setup.descriptor.name,
+                "sha256": self.weights_hash,
+                "licence": setup.descriptor.licence,
+            },
             "options": setup.options.record(),
             "stretch": None if self.stretch is None else self.stretch.to_dict(),
             "prompts": dict(self.prompts),
@@ -113,13 +123,12 @@ class Manifest:
         }
 
     def tags(self) -> dict[str, str]:
-        """The same, flat: for the ``ZIDO`` tag domain."""
-        record = self.record()
-        bands = self.setup.bands.tags()
-        flat = {"VERSION": __version__, "STATEMENT": STATEMENT, "MODEL": self.setup.descriptor.name}
-        flat |= {"WEIGHTS_SHA256": self.weights_hash, "SEED": str(self.setup.options.seed)}
-        flat |= {name.upper(): json.dumps(record[name]) for name in ("options", "stretch", "prompts", "consistency")}
-        return flat | {"WARNINGS": json.dumps(self.warnings), "VERSIONS": json.dumps(record["versions"])} | bands
+        """The same, flat, for the ``ZIDO`` tag domain; without timings, so that equal runs give equal files."""
+        record, setup = self.record(), self.setup
+        flat = {"VERSION": __version__, "STATEMENT": STATEMENT, "MODEL": setup.descriptor.name}
+        flat |= {"WEIGHTS_SHA256": self.weights_hash, "SEED": str(setup.options.seed), "DEVICE": self.device}
+        parts = ("input", "options", "stretch", "prompts", "consistency", "warnings", "versions")
+        return flat | {part.upper(): json.dumps(record[part]) for part in parts} | setup.bands.tags()
 
     def write(self, path: Path) -> None:
         """As a JSON file, complete or not at all."""
@@ -146,10 +155,8 @@ def _versions() -> Iterator[tuple[str, str]]:
             continue
 
 
-def tile_borders(setup: Setup, block: Any) -> tuple[list[int], list[int]]:
+def tile_borders(setup: Setup, block: Block) -> tuple[list[int], list[int]]:
     """Rows and columns of tile borders in the output pixels of a block's core."""
     core = setup.target_of(block.core)
     tiles = [setup.target_of(tile).shifted(-core.row, -core.col) for tile in setup.canvas.input_tiles]
     return borders(tiles, core.size)
-
-

@@ -7,6 +7,9 @@ import json
 import os
 from pathlib import Path
 
+LEAST = 1.0
+"""Seconds below which a run tells nothing about larger ones."""
+
 
 def cache_folder() -> Path:
     """Where zido remembers things that may be deleted at any time; ``ZIDO_CACHE`` says otherwise."""
@@ -14,16 +17,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ZIDO_CACHE") or Path(fallback) / "zido")
 
 
-def expected(model: str, device: str, work: int) -> float | None:
-    """Seconds that so many units of work should take; None before the first run of this model on this device."""
-    pace = _read().get(f"{model} {device}")
+def expected(kind: str, work: int) -> float | None:
+    """Seconds that so many units of a kind of work should take; None before the first such run."""
+    pace = _read().get(kind)
     return None if pace is None else pace * work
 
 
-def remember(model: str, device: str, work: int, seconds: float) -> None:
+def remember(kind: str, work: int, seconds: float) -> None:
     """Note the pace of a finished run; failing to write it is no failure."""
-    paces = _read() | {f"{model} {device}": seconds / max(work, 1)}
-    with contextlib.suppress(OSError):
+    if seconds < LEAST or work < 1:
+        return
+    paces = _read() | {kind: seconds / work}
+    with contextlib.suppress(OSError, RuntimeError):  # also where there is no home
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"pace.json.{os.getpid()}"
@@ -32,7 +37,7 @@ def remember(model: str, device: str, work: int, seconds: float) -> None:
 
 
 def _read() -> dict[str, float]:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError, TypeError):
         paces = json.loads((cache_folder() / "pace.json").read_text())
         return {str(name): float(pace) for name, pace in paces.items()}
     return {}

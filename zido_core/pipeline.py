@@ -11,7 +11,7 @@ paper's method.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,19 +26,23 @@ from . import pace
 from .backbones import load_backbone
 from .backbones.base import Backbone
 from .blocks import Block
-from .catalog import describe
+from .catalog import Precision, describe
+from .errors import InvalidOptions
 from .finish import BlockEnds, Finished
-from .job import CancelToken, Eta, Event, EventSink, Plan, Progress, Stage
-from .manifest import Manifest, tile_borders
+from .job import CancelToken, Eta, Event, EventSink, Plan, Progress, Stage, Warning  # noqa: A004 - the event
+from .manifest import Manifest
 from .options import Options
 from .prompting import prompts_of
 from .prompts.base import Prompt
+from .prompts.regions import save_prompts
 from .raster.memory import as_given, source_of
+from .raster.missing import WithNodata
 from .raster.reader import open_source
 from .raster.source import Source
 from .raster.writer import open_output
-from .render import render
+from .render import render, work_of
 from .setup import Setup, prepare
+from .survey import survey
 
 ImageLike = NDArray[Any] | Image.Image
 """An image in memory: an array (height, width[, channels]) or a Pillow image."""
@@ -71,10 +75,7 @@ def upscale(
     unless ``dst`` names a file. Options are an ``Options`` object or named: ``upscale("a.tif", scale=2, seed=7)``.
     Raises a ``ZidoError``; whatever happens, the output is complete or absent.
     """
-    options = _options(options, named)
-    return Upscaler.load(options.model, device=options.device, precision=options.precision).upscale(
-        src, dst, options=options, on_event=on_event, cancel=cancel
-    )
+    return _upscale(src, dst, _options(options, named), _backbone_for, on_event, cancel)
 
 
 def plan(
@@ -89,30 +90,35 @@ def plan(
         return prepare(source, dst, options, to_file=_is_path(src) or dst is not None).plan
 
 
-def tag(
-    src: str | os.PathLike[str] | ImageLike, options: Options | None = None, **named: Any
-) -> list[Prompt]:
+def tag(src: str | os.PathLike[str] | ImageLike, options: Options | None = None, **named: Any) -> list[Prompt]:
     """The prompt of every tile, row by row, as ``upscale`` would use them; writes them if ``save_prompts`` is given."""
     options = _options(options, named)
     with _open(src, options) as source:
         setup = prepare(source, None, options, to_file=False)
-        return prompts_of(source, setup, setup.stretch_of(source))
+        prompts = prompts_of(source, setup, survey(source, setup))
+        _save(setup, prompts)
+        return prompts
 
 
 class Upscaler:
     """A model that stays loaded for several images."""
 
-    def __init__(self, backbone: Backbone[Any]) -> None:
+    def __init__(self, backbone: Backbone[Any], *, device: str, precision: Precision) -> None:
         self.backbone = backbone
+        self._fixed: dict[str, Any] = {
+            "model": backbone.descriptor.name,
+            "device": device,
+            "precision": precision,
+        }
 
     @classmethod
-    def load(cls, model: str = "mini", *, device: str = "auto", precision: str = "auto") -> Self:
+    def load(cls, model: str = "mini", *, device: str = "auto", precision: Precision = "auto") -> Self:
         """Load a model of the catalogue onto a device."""
-        descriptor = describe(model)
-        chosen = devices.choose_device(device)
-        options = Options(precision=precision)  # type: ignore[arg-type]  # checked there
+        options, descriptor = Options(model=model, device=device, precision=precision), describe(model)
+        chosen = devices.choose_device(options.device)
         kind = devices.choose_precision(options.precision, chosen, descriptor.precisions)
-        return cls(load_backbone(descriptor, chosen, devices.torch_dtype(kind)))
+        backbone = load_backbone(descriptor, chosen, devices.torch_dtype(kind))
+        return cls(backbone, device=chosen, precision=kind)
 
     def upscale(
         self,
@@ -124,34 +130,53 @@ class Upscaler:
         cancel: CancelToken | None = None,
         **named: Any,
     ) -> UpscaleResult:
-        """As the function ``upscale``, with this model."""
-        options = replace(_options(options, named), model=self.backbone.descriptor.name)
-        to_file = _is_path(src) or dst is not None
-        with _open(src, options) as source:
-            setup = prepare(source, dst, options, to_file=to_file)
-            run = _Run(self.backbone, source, setup, on_event or _ignore, cancel or CancelToken())
-            image, path = None, None
-            if setup.output is None:
-                image = as_given(run.into_memory(), src)  # type: ignore[arg-type]  # paths have an output
-            else:
-                run.into_file()
-                path = setup.output.path
-            if setup.options.manifest is not None:
-                run.manifest.write(Path(setup.options.manifest))
-            return UpscaleResult(image=image, path=path, manifest=run.manifest.record())
+        """As the function ``upscale``, with this model on its device."""
+        chosen = replace(_options(options, named), **self._fixed)
+        return _upscale(src, dst, chosen, lambda _: self.backbone, on_event, cancel)
+
+
+def _backbone_for(setup: Setup) -> Backbone[Any]:
+    options = setup.options
+    return load_backbone(setup.descriptor, options.device, devices.torch_dtype(options.precision))
+
+
+def _upscale(
+    src: str | os.PathLike[str] | ImageLike,
+    dst: str | os.PathLike[str] | None,
+    options: Options,
+    load: Callable[[Setup], Backbone[Any]],
+    on_event: EventSink | None,
+    cancel: CancelToken | None,
+) -> UpscaleResult:
+    """Decide everything, then load the model, then work: what cannot be done is said at once."""
+    if options.dry_run:
+        raise InvalidOptions("dry_run asks for a plan, not for an image: call plan() instead")
+    with _open(src, options) as source:
+        setup = prepare(source, dst, options, to_file=_is_path(src) or dst is not None)
+        emit = on_event or _ignore
+        emit(setup.plan)
+        run = _Run(load(setup), source, setup, emit, cancel or CancelToken())
+        image, path = None, None
+        if setup.output is None:
+            image = as_given(run.into_memory(), src)  # type: ignore[arg-type]  # paths have an output
+        else:
+            run.into_file()
+            path = setup.output.path
+        run.note()
+        return UpscaleResult(image=image, path=path, manifest=run.manifest.record())
 
 
 class _Run:
     """One image on its way through the model."""
 
     def __init__(
-        self, backbone: Backbone[Any], source: Source, setup: Setup, on_event: EventSink, cancel: CancelToken
+        self, backbone: Backbone[Any], source: Source, setup: Setup, emit: EventSink, cancel: CancelToken
     ) -> None:
         self.backbone, self.source, self.setup = backbone, source, setup
-        self.emit, self.cancel = on_event, cancel
+        self.emit, self.cancel = emit, cancel
         self.manifest = Manifest(setup, backbone)
+        self.prompts: Sequence[Prompt] = ()
         self.done, self.eta = 0, Eta()
-        self.emit(setup.plan)
 
     def into_file(self) -> None:
         """Write every block; the file gets its name when all are there and verified."""
@@ -163,13 +188,14 @@ class _Run:
                     writer.write(piece.array, target, alpha=piece.alpha, valid=piece.valid)
             self.stage("verifying")
             writer.provenance.update(self.manifest.tags())
-        self.manifest.warnings += writer.warnings
+        for message in writer.warnings:
+            self.warn(message)
 
     def into_memory(self) -> NDArray[Any]:
         """All bands (bands, H, W), alpha where it was."""
         bands = self.setup.bands
         planes = np.empty((len(bands.written), *self.setup.size), self.setup.dtype)
-        colours = [bands.position(band) for band in bands.written if band != bands.alpha]
+        colours = [bands.position(band) for band in self.setup.colours]
         for block, piece in self.pieces():
             rows, cols = self.setup.target_of(block.core).slices
             planes[colours, rows, cols] = piece.array
@@ -182,48 +208,82 @@ class _Run:
         setup, timed = self.setup, self.manifest.timed
         self.stage("reading")
         with timed("reading"):
-            stretch = self.manifest.stretch = setup.stretch_of(self.source)
+            facts = survey(self.source, setup)
         self.stage("tagging")
         with timed("tagging"):
-            prompts = prompts_of(self.source, setup, stretch, self.cancel)
-        self.manifest.note_prompts(prompts)
-        self.stage("denoising" if setup.options.fidelity < 1 else "enlarging")
+            self.prompts = prompts_of(self.source, setup, facts, self.cancel)
+        self.manifest.stretch = facts.stretch
+        self.manifest.note_prompts(self.prompts)
+        self.stage(setup.stages[2])
         for block in setup.blocks:
             with timed("reading"):
-                ends = BlockEnds(self.source, setup, block, stretch)
-                image = ends.image
+                ends = BlockEnds(self.source, setup, block, facts)
             with timed("network"):
-                told = [prompts[index] for index in block.tile_ids]
-                sr = render(self.backbone, image, block, told, setup.options, self.advance)
+                sr = self.rendered(block, ends)
             with timed("finishing"):
                 piece = ends.finish(sr)
                 del sr
-                self.manifest.observe(piece, tile_borders(setup, block))
+                self.manifest.observe(piece, block)
             yield block, piece
-        pace.remember(setup.options.model, str(self.backbone.device), setup.work, self.manifest.seconds["network"])
+        if not self.manifest.measured:
+            self.warn("the input has no valid pixel; neither has the output")
+
+    def rendered(self, block: Block, ends: BlockEnds) -> NDArray[np.float32]:
+        """The model's image of a block's region."""
+        if ends.empty:
+            self.advance(work_of(block, self.setup.options))
+            return ends.enlarged()
+        prompts = [self.prompts[index] for index in block.tile_ids]
+        return render(self.backbone, ends.image, block, prompts, self.setup.options, self.advance)
+
+    def note(self) -> None:
+        """What is written beside the result, and remembered of the run."""
+        _save(self.setup, self.prompts)
+        if self.setup.options.manifest is not None:
+            self.manifest.write(Path(self.setup.options.manifest))
+        pace.remember(self.setup.kind_of_work, self.setup.work, sum(self.manifest.seconds.values()))
 
     def advance(self, work: int) -> None:
         """So much more work is done; stops the run if somebody asked for it."""
         self.cancel.check()
-        self.done = min(self.done + work, self.setup.work)
+        self.done += work
         eta = self.eta.update(self.done, self.setup.work)
         self.emit(Progress(done=self.done, total=self.setup.work, eta=eta))
 
     def stage(self, name: str) -> None:
         """A part of the work begins."""
         self.cancel.check()
-        self.emit(Stage(name=name))
+        stages = self.setup.stages
+        self.emit(Stage(name=name, index=stages.index(name) + 1, count=len(stages)))
+
+    def warn(self, message: str) -> None:
+        """Something that the user should know, and that was not known before."""
+        self.manifest.warnings.append(message)
+        self.emit(Warning(message=message))
+
+
+def _save(setup: Setup, prompts: Sequence[Prompt]) -> None:
+    path = setup.options.save_prompts
+    if path is not None:
+        tiles = setup.canvas.input_tiles
+        save_prompts(path, setup.info.geobox, tiles, prompts, overwrite=setup.options.overwrite)
 
 
 @contextmanager
 def _open(src: str | os.PathLike[str] | ImageLike, options: Options) -> Iterator[Source]:
-    """The input as a source, whatever it is."""
-    if not _is_path(src):
-        yield source_of(src)  # type: ignore[arg-type]  # paths are excluded
-        return
-    allowed = {"allow_remote": options.allow_remote and not options.offline, "allow_vrt": options.allow_vrt}
-    with open_source(src, max_pixels=options.max_pixels, **allowed) as source:  # type: ignore[arg-type]
-        yield source
+    """The input as a source, whatever it is, in which the user's nodata is missing."""
+    if _is_path(src):
+        allow_remote = options.allow_remote and not options.offline
+        opened: Source = open_source(
+            src,  # type: ignore[arg-type]  # a path
+            allow_remote=allow_remote,
+            allow_vrt=options.allow_vrt,
+            max_pixels=options.max_pixels,
+        )
+    else:
+        opened = source_of(src)  # type: ignore[arg-type]  # no path
+    with opened:
+        yield opened if options.nodata is None else WithNodata(opened, options.nodata)
 
 
 def _is_path(src: object) -> bool:

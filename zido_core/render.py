@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from .backbones.base import Backbone
 from .blocks import Block
 from .options import ResolvedOptions
-from .prompts.base import Prompt
+from .prompts.base import Prompt, Tag
 from .sampling.denoise import PromptPlan, denoise
 from .sampling.schedule import scheduler_for
-from .sampling.windows import windows_for
+from .sampling.windows import Windows, windows_for
 from .tiling.grid import Tile
 from .tiling.noise import START, position_noise
+
+AUTO_BATCH = 8
+"""Tiles per call of the network where the user does not say; halved while memory does not suffice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +38,32 @@ class Bank:
 
     @classmethod
     def of(cls, prompts: Sequence[Prompt], options: ResolvedOptions) -> Bank:
-        """Encode each prompt once, however many tiles share it."""
-        negatives = [Prompt(text=prompt.negative or options.negative_prompt, source="user") for prompt in prompts]
-        guided = options.guidance_scale != 1
-        positives = [Prompt(text=prompt.text, tags=prompt.tags) for prompt in prompts]
-        unique = tuple(dict.fromkeys([*positives, *(negatives if guided else ())]))
-        index = {prompt: number for number, prompt in enumerate(unique)}
+        """Each different prompt once, however many tiles share it; what taggers saw makes prompts differ."""
+        bank: dict[tuple[Prompt, int], int] = {}
+
+        def place(prompt: Prompt, text: str, tags: tuple[Tag, ...]) -> int:
+            said = Prompt(text=text, tags=tags, embedding=prompt.embedding)
+            return bank.setdefault((said, id(said.embedding)), len(bank))
+
+        positive = tuple(place(each, each.text, each.tags) for each in prompts)
+        negative = None
+        if _passes(options) > 1:
+            negative = tuple(place(each, each.negative or options.negative_prompt, ()) for each in prompts)
         return cls(
-            prompts=unique,
-            plan=PromptPlan(
-                positive=tuple(index[prompt] for prompt in positives),
-                negative=tuple(index[prompt] for prompt in negatives) if guided else None,
-            ),
+            prompts=tuple(prompt for prompt, _ in bank),
+            plan=PromptPlan(positive=positive, negative=negative),
         )
+
+
+def work_of(block: Block, options: ResolvedOptions) -> int:
+    """Units of work of `render`: what the networks compute, in latents times passes."""
+    canvas, tile = block.grid.canvas, block.grid.tile
+    work = canvas.height * canvas.width
+    if options.fidelity < 1:
+        windows = _windows_of(block, options)
+        count = sum(len(windows.at(step)) for step in range(options.steps))
+        work += count * _passes(options) * tile.height * tile.width
+    return work
 
 
 def render(
@@ -61,30 +77,36 @@ def render(
     """Enlarge a region by the model's native factor: (3, h, w) -> (3, factor h, factor w), about [0, 1].
 
     ``prompts`` belong to the tiles of ``block.grid``. ``advance`` is told how much more work is done, in the
-    units of ``Setup.work``, and may raise Cancelled.
+    units of ``work_of``, and may raise Cancelled.
     """
     bank = Bank.of(prompts, options)
     condition = backbone.condition(torch.from_numpy(image), block.grid.canvas, bank.prompts, advance)
     latents = None
     if options.fidelity < 1:
         noise = _noise_of(backbone, block, options.seed)
-        area = block.grid.tile.height * block.grid.tile.width
         scheduler = scheduler_for(backbone.schedule, options.steps)
-        windows = windows_for(
-            options.fusion, block.grid, weights=options.tile_weights, steps=options.steps, seed=options.seed
-        )
+        per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width
         latents = denoise(
             scheduler.init_noise_sigma * noise(START),
-            predict=lambda *crop: backbone.predict(condition, *crop),
+            predict=lambda *crops: backbone.predict(condition, *crops),
             scheduler=scheduler,
-            windows=windows,
+            windows=_windows_of(block, options),
             prompts=bank.plan,
             guidance_scale=options.guidance_scale,
-            tile_batch=options.tile_batch or 1,
+            tile_batch=options.tile_batch or AUTO_BATCH,
             noise=noise,
-            on_tiles=lambda count: advance(count * area),
+            on_tiles=lambda count: advance(count * per_window),
         )
     return backbone.decode(condition, latents, fidelity=options.fidelity)
+
+
+def _passes(options: ResolvedOptions) -> int:
+    """How often the network looks at a window in a step."""
+    return 1 if options.guidance_scale == 1 else 2
+
+
+def _windows_of(block: Block, options: ResolvedOptions) -> Windows:
+    return windows_for(options.fusion, block.grid, weights=options.tile_weights, steps=options.steps, seed=options.seed)
 
 
 def _noise_of(backbone: Backbone[Any], block: Block, seed: int) -> Callable[[int], torch.Tensor]:
@@ -92,6 +114,7 @@ def _noise_of(backbone: Backbone[Any], block: Block, seed: int) -> Callable[[int
     region = Tile(*block.origin, *block.grid.canvas)
 
     def noise(step: int) -> torch.Tensor:
-        return torch.from_numpy(position_noise(seed, step, backbone.latent_channels, region)).to(backbone.device)
+        values = position_noise(seed, step, backbone.latent_channels, region)
+        return torch.from_numpy(values).to(backbone.device)
 
     return noise

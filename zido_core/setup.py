@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -17,21 +18,24 @@ from .catalog import ModelDescriptor, describe
 from .errors import InvalidOptions, OutputNotWritable
 from .job import Plan
 from .options import Options, ResolvedOptions, resolve
+from .prompts.compose import Region
+from .prompts.regions import load_regions
 from .raster.band_plan import BandPlan, plan_bands
 from .raster.output import OutputSpec
+from .raster.radiometry import limits_of
 from .raster.source import Source, SourceInfo
-from .raster.stretch import Stretch, fit_stretch
 from .raster.target import choose_output
+from .render import work_of
 from .tiling.grid import Size, Tile
 
 BLOCK_SIZE = 4096
 """Output pixels at the native scale along the side of a block: bounds the memory of a run."""
 
-SAMPLE_SIDE = 2048
-"""Longest side of the thumbnail to which the stretch is fitted, pixels."""
-
 BASE_BYTES = 450 * 2**20
 """Memory of the process with everything loaded."""
+
+PROMPT_MODES = ("local", "global", "none")
+"""Values of ``prompts`` that are no file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,7 @@ class Setup:
     """A run, decided."""
 
     options: ResolvedOptions
-    """All of them concrete."""
+    """All of them concrete, device and precision too."""
     descriptor: ModelDescriptor
     """The model."""
     info: SourceInfo
@@ -50,10 +54,10 @@ class Setup:
     """Height and width of the output."""
     dtype: str
     """Data type of the output."""
-    nodata: tuple[float | None, ...]
-    """What marks missing pixels, per written band without alpha."""
     canvas: Canvas
     """The tiles."""
+    regions: tuple[Region, ...]
+    """Prompts of a file."""
     output: OutputSpec | None
     """The file to write; None for images in memory."""
 
@@ -61,10 +65,6 @@ class Setup:
     def native_size(self) -> Size:
         """Size at the model's own factor."""
         return self.info.size.scaled(self.descriptor.native_scale)
-
-    def native_size_of(self, tile: Tile) -> Size:
-        """Size of a tile of input pixels at the model's own factor."""
-        return tile.size.scaled(self.descriptor.native_scale)
 
     @property
     def block_size(self) -> int:
@@ -76,6 +76,23 @@ class Setup:
         """What is denoised together."""
         return tuple(blocks_of(self.canvas, self.block_size))
 
+    @cached_property
+    def colours(self) -> tuple[int, ...]:
+        """Bands of the input in the order of the output's bands, without alpha."""
+        return tuple(band for band in self.bands.written if band != self.bands.alpha)
+
+    def nodata_of(self, bands: Sequence[int]) -> tuple[float | None, ...]:
+        """What marks missing pixels in each of these bands."""
+        return tuple(self.info.bands[band - 1].nodata for band in bands)
+
+    def limits_of(self, bands: Sequence[int]) -> tuple[float, float] | None:
+        """Least and largest number that the output may hold in these bands; None: any."""
+        bits = [self.info.bands[band - 1].bits for band in bands]
+        used = [count for count in bits if count is not None]
+        if self.dtype == self.info.dtype and used and len(used) == len(bits):
+            return 0.0, 2.0 ** max(used) - 1
+        return limits_of(self.dtype)
+
     def target_of(self, tile: Tile) -> Tile:
         """The output pixels of a tile of input pixels; tiles that share an edge share it here, too."""
         (top, bottom), (left, right) = (
@@ -86,32 +103,20 @@ class Setup:
         )
         return Tile(top, left, bottom - top, right - left)
 
-    def stretch_of(self, source: Source) -> Stretch:
-        """One stretch for the whole dataset, from a thumbnail."""
-        sample = source.thumbnail(SAMPLE_SIDE)
-        places = [self.info.colour_bands.index(band) for band in self.bands.model]
-        array, valid = sample.array[places], np.broadcast_to(sample.valid, sample.array.shape)[places]
-        if sample.band_valid is not None:
-            valid = sample.band_valid[places]
-        if self.options.nodata is not None:
-            valid = valid & (array != self.options.nodata)
-        return fit_stretch(array, valid, self.info.dtype, self.options.stretch, kind=self.info.kind)
-
     @property
+    def stages(self) -> tuple[str, ...]:
+        """The parts of the work, in words."""
+        main = "denoising" if self.options.fidelity < 1 else "enlarging"
+        return ("reading", "tagging", main, *(() if self.output is None else ("verifying",)))
+
+    @cached_property
     def work(self) -> int:
-        """Units of work: what the network computes, in input pixels times passes."""
-        passes = self.options.steps * (2 if self.options.guidance_scale != 1 else 1)
-        passes = passes if self.options.fidelity < 1 else 0
-        return sum(
-            block.region.height * block.region.width
-            + passes * len(block.grid) * block.grid.tile.height * block.grid.tile.width
-            for block in self.blocks
-        )
+        """Units of work of all blocks."""
+        return sum(work_of(block, self.options) for block in self.blocks)
 
     @property
     def plan(self) -> Plan:
         """For people: what it takes."""
-        device = devices.choose_device(self.options.device)
         georeference = self.info.geobox.crs or self.info.geobox.gcps_crs
         return Plan(
             input_size=self.info.size,
@@ -120,33 +125,41 @@ class Setup:
             tiles=len(self.canvas.grid),
             tile_size=self.options.tile_size,
             memory_bytes=self.memory,
-            disk_bytes=0 if self.output is None else self.raw_bytes,
-            seconds=pace.expected(self.options.model, device, self.work),
+            disk_bytes=0 if self.output is None else self.output.room,
+            seconds=pace.expected(self.kind_of_work, self.work),
             output=None if self.output is None else str(self.output.path),
             crs=None if georeference is None else georeference.to_string(),
-            device=device,
-            warnings=(*self.info.warnings, *(() if self.output is None else self.output.warnings)),
+            device=self.options.device,
+            warnings=self.warnings,
         )
 
     @property
-    def raw_bytes(self) -> int:
-        """Bytes of the output without compression."""
-        return self.size.height * self.size.width * len(self.bands.written) * np.dtype(self.dtype).itemsize
+    def kind_of_work(self) -> str:
+        """What the pace of work depends on."""
+        return f"{self.options.model} {self.options.device} {self.stages[2]}"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know first."""
+        found = [*self.info.warnings, *(() if self.output is None else self.output.warnings)]
+        old, new = limits_of(self.info.dtype), limits_of(self.dtype)
+        if new is not None and (old is None or old[0] < new[0] or old[1] > new[1]):
+            found.append(f"numbers beyond {new[0]:.0f} to {new[1]:.0f} are cut off: the output is {self.dtype}")
+        return tuple(found)
 
     @property
     def memory(self) -> int:
         """Expected peak of memory: that of the largest block."""
         largest = max(block.region.height * block.region.width for block in self.blocks)
-        numbers = self.raw_bytes if self.output is None or self.output.format.through != "rasterio" else 0
-        return BASE_BYTES + largest * self.descriptor.bytes_per_pixel + numbers
+        in_memory = self.output is None or self.output.format.through != "rasterio"
+        numbers = self.size.height * self.size.width * len(self.bands.written) * np.dtype(self.dtype).itemsize
+        return BASE_BYTES + largest * self.descriptor.bytes_per_pixel + (numbers if in_memory else 0)
 
 
-def prepare(
-    source: Source, dst: str | os.PathLike[str] | None, options: Options, *, to_file: bool
-) -> Setup:
+def prepare(source: Source, dst: str | os.PathLike[str] | None, options: Options, *, to_file: bool) -> Setup:
     """Decide everything, or raise the error that tells why not; reads nothing but the head of the input."""
     info, descriptor = source.info, describe(options.model)
-    resolved = resolve(options, descriptor, info.kind)
+    resolved = _on_this_machine(resolve(options, descriptor, info.kind), descriptor)
     bands = plan_bands(
         [band.interpretation for band in info.bands],
         requested=resolved.bands,
@@ -155,24 +168,9 @@ def prepare(
     )
     size = Size(*(max(1, round(side * resolved.scale)) for side in info.size))
     stride = descriptor.latent_stride
-    written = [info.bands[band - 1] for band in bands.written]
-    output = None
-    if to_file:
-        output = choose_output(
-            info,
-            dst,
-            scale=resolved.scale,
-            size=size,
-            bands=written,
-            dtype=resolved.dtype,
-            nodata=resolved.nodata,
-            creation_options=resolved.creation_options,
-            cog=resolved.cog,
-            overwrite=resolved.overwrite,
-        )
-        for companion in (resolved.manifest, resolved.save_prompts):
-            check_companion(companion, output.path, overwrite=resolved.overwrite)
-    colours = [band for band in written if band.index != bands.alpha]
+    output = _output(info, dst, resolved, bands, size) if to_file else None
+    _check_companions(resolved, info.path, None if output is None else output.path)
+    from_file = resolved.prompts not in PROMPT_MODES
     return Setup(
         options=resolved,
         descriptor=descriptor,
@@ -180,7 +178,6 @@ def prepare(
         bands=bands,
         size=size,
         dtype=resolved.dtype or info.dtype,
-        nodata=tuple(band.nodata if resolved.nodata is None else resolved.nodata for band in colours),
         canvas=canvas_of(
             info.size,
             tile=resolved.tile_size // stride,
@@ -188,17 +185,46 @@ def prepare(
             multiple=descriptor.tile_multiple // stride,
             pixels_per_latent=Fraction(stride, descriptor.native_scale),
         ),
+        regions=load_regions(resolved.prompts, info.geobox) if from_file else (),
         output=output,
     )
 
 
-def check_companion(path: str | None, output: Path, *, overwrite: bool) -> None:
-    """A file written beside the output must not exist, nor be the output itself."""
-    if path is None:
-        return
-    if os.path.realpath(path) == os.path.realpath(output):
-        raise InvalidOptions(f"{path} is the output itself; choose another name")
-    if os.path.exists(path) and not overwrite:
-        raise OutputNotWritable(f"{path} exists; give --overwrite to replace it, or choose another name")
-    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-        raise OutputNotWritable(f"there is no folder {os.path.dirname(path)}; make it first")
+def _on_this_machine(options: ResolvedOptions, descriptor: ModelDescriptor) -> ResolvedOptions:
+    device = devices.choose_device(options.device)
+    precision = devices.choose_precision(options.precision, device, descriptor.precisions)
+    return replace(options, device=device, precision=precision)
+
+
+def _output(
+    info: SourceInfo, dst: str | os.PathLike[str] | None, options: ResolvedOptions, bands: BandPlan, size: Size
+) -> OutputSpec:
+    return choose_output(
+        info,
+        dst,
+        scale=options.scale,
+        size=size,
+        bands=[info.bands[band - 1] for band in bands.written],
+        dtype=options.dtype,
+        nodata=options.nodata,
+        creation_options=options.creation_options,
+        cog=options.cog,
+        overwrite=options.overwrite,
+    )
+
+
+def _check_companions(options: ResolvedOptions, *others: Path | None) -> None:
+    """Files written beside the output must not exist, nor be the input, the output or each other."""
+    taken = {os.path.realpath(path) for path in others if path is not None}
+    for name in ("manifest", "save_prompts"):
+        path = getattr(options, name)
+        if path is None:
+            continue
+        if os.path.realpath(path) in taken:
+            raise InvalidOptions(f"{name} is {path}, which is another file of this run; choose another name")
+        taken.add(os.path.realpath(path))
+        if os.path.exists(path) and not options.overwrite:
+            raise OutputNotWritable(f"{path} exists; give --overwrite to replace it, or choose another name")
+        folder = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+            raise OutputNotWritable(f"cannot write {path}: {folder} is no folder or is protected")

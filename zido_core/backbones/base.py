@@ -70,7 +70,7 @@ class Backbone(Protocol[ConditionT]):
         """All that predictions of this region depend on besides latents and time.
 
         ``canvas`` is the region in latents, at least as large as the image; ``prompts`` become the bank that
-        ``prompt_ids`` index. ``advance`` is told how many input pixels more are done, and may raise Cancelled.
+        ``prompt_ids`` index. ``advance`` is told how many latents of the canvas more are done, and may raise Cancelled.
         """
         ...
 

@@ -35,7 +35,7 @@ from ..prompts.base import Prompt
 from ..prompts.vocabulary import encode
 from ..resample import resize
 from ..tiling.fusion import crop
-from ..tiling.grid import Size, Tile, even_grid
+from ..tiling.grid import Size, Tile, partition
 from .base import ScheduleSpec
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -66,9 +66,7 @@ class MiniBackbone:
     """The embedded model, loaded."""
 
     latent_channels = DETAIL_CHANNELS
-    schedule = ScheduleSpec(
-        prediction_type="v_prediction", zero_terminal_snr=True, timestep_spacing="trailing"
-    )
+    schedule = ScheduleSpec(prediction_type="v_prediction", zero_terminal_snr=True, timestep_spacing="trailing")
 
     def __init__(self, descriptor: ModelDescriptor, device: torch.device, precision: torch.dtype) -> None:
         self.descriptor = descriptor
@@ -86,9 +84,7 @@ class MiniBackbone:
         self.coarse, self.refiner = Coarse(), Refiner(vocabulary=len(card["vocabulary"]))
         for name, network in (("coarse", self.coarse), ("refiner", self.refiner)):
             prefix = f"{name}."
-            network.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
             network.eval().requires_grad_(False).to(device)
         self.vocabulary = len(card["vocabulary"])
 
@@ -99,9 +95,7 @@ class MiniBackbone:
         size = Size(*image.shape[-2:])
         reach = self.coarse.reach
         right, bottom = canvas.width - size.width, canvas.height - size.height
-        padded = F.pad(
-            image[None].to(self.device), (reach, reach + right, reach, reach + bottom), mode="replicate"
-        )
+        padded = F.pad(image[None].to(self.device), (reach, reach + right, reach, reach + bottom), mode="replicate")
         detail = torch.empty(DETAIL_CHANNELS, *canvas, device=self.device)
         amplitude = torch.empty(1, *canvas, device=self.device)
         maps: Tensor | None = None
@@ -110,11 +104,7 @@ class MiniBackbone:
             detail[:, rows, cols] = out.residual[0]
             amplitude[:, rows, cols] = out.amplitude[0]
             view = refiner_condition(seen, out)[0].half()
-            maps = (
-                torch.empty(len(view), *canvas, device=self.device, dtype=view.dtype)
-                if maps is None
-                else maps
-            )
+            maps = torch.empty(len(view), *canvas, device=self.device, dtype=view.dtype) if maps is None else maps
             maps[:, rows, cols] = view
             advance(tile.height * tile.width)
         assert maps is not None
@@ -130,7 +120,7 @@ class MiniBackbone:
     def _coarse_tiles(self, padded: Tensor, canvas: Size) -> Iterator[tuple[Tile, CoarseOutput, Tensor]]:
         """The coarse network tile by tile, each with a margin as wide as the network sees: equal to the whole."""
         reach = self.coarse.reach
-        for tile in even_grid(canvas, COARSE_TILE, 0):
+        for tile in partition(canvas, COARSE_TILE):
             rows, cols = tile.slices
             seen = padded[:, :, rows.start : rows.stop + 2 * reach, cols.start : cols.stop + 2 * reach]
             with torch.inference_mode(), self._autocast():
@@ -170,9 +160,7 @@ class MiniBackbone:
                 out.append(self.refiner(latents[part], times, maps, levels[part]))
         return torch.cat(out)
 
-    def decode(
-        self, condition: MiniCondition, latents: Tensor | None, *, fidelity: float
-    ) -> NDArray[np.float32]:
+    def decode(self, condition: MiniCondition, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:
         """Bicubic enlargement + expected detail + (1 - fidelity) * amplitude * sampled detail."""
         height, width = condition.size
         detail = condition.detail[:, :height, :width]
@@ -185,6 +173,22 @@ class MiniBackbone:
 
     def _autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32
-        return torch.autocast(
-            self.device.type, self.precision if reduced else torch.bfloat16, enabled=reduced
+        return torch.autocast(self.device.type, self.precision if reduced else torch.bfloat16, enabled=reduced)
+
+
+def _read_weights() -> tuple[dict[str, Tensor], int, str]:
+    """Tensors in single precision, number of words that they know, and sha256 of the file."""
+    weights, card = WEIGHTS / "mini.safetensors", WEIGHTS / "mini.json"
+    try:
+        content, told = weights.read_bytes(), json.loads(card.read_text(encoding="utf-8"))
+        expected, words = str(told["sha256"]), len(told["vocabulary"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelMissing(
+            f"the embedded model is incomplete ({type(error).__name__}: {error}); install zido again"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise ModelMissing(
+            f"{weights} is damaged: its sha256 is {found[:12]}..., its card says {expected[:12]}...; install zido again"
         )
+    return {name: tensor.float() for name, tensor in load_tensors(content).items()}, words, found

@@ -176,6 +176,23 @@ def flush_grid(canvas: Size, tile_size: int, overlap: int) -> Grid:
     return Grid(canvas=canvas, tile=Size(side, side), rows=rows, cols=cols)
 
 
+def partition(canvas: Size, side: int, *, multiple: int = 1) -> Iterator[Tile]:
+    """The canvas cut, without overlap, into the fewest parts of at most `side` pixels a side, row by row.
+
+    Parts are as even as cuts at multiples of `multiple` (a divisor of `side`) allow.
+    """
+    if side < 1 or side % multiple:
+        raise ValueError(f"parts of {side} px cannot be cut at multiples of {multiple} px")
+    for top, bottom in _cuts(canvas.height, side, multiple):
+        for left, right in _cuts(canvas.width, side, multiple):
+            yield Tile(top, left, bottom - top, right - left)
+
+
+def _cuts(length: int, side: int, multiple: int) -> Iterator[tuple[int, int]]:
+    count, units = -(-length // side), -(-length // multiple)
+    yield from pairwise(min(index * units // count * multiple, length) for index in range(count + 1))
+
+
 def _even_offsets(length: int, side: int, overlap: int) -> tuple[int, ...]:
     if length <= side:
         return (0,)
@@ -191,9 +208,7 @@ def _checked(canvas: Size, tile_size: int | Size, overlap: int) -> Size:
     if min(tile) < 1:
         raise InvalidOptions(f"tile size is {tile.height}x{tile.width} pixels; choose at least 1x1")
     if not 0 <= overlap < min(tile):
-        raise InvalidOptions(
-            f"tile overlap is {overlap} pixels; choose 0 to {min(tile) - 1}, less than the tile size"
-        )
+        raise InvalidOptions(f"tile overlap is {overlap} pixels; choose 0 to {min(tile) - 1}, less than the tile size")
     return tile
 
 

@@ -1,0 +1,62 @@
+"""What is measured once over the whole input, so that all its blocks are treated alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .raster.radiometry import Stretch, detail_gains, fit_stretch
+from .raster.source import Raster, Source
+from .setup import Setup
+
+SAMPLE_SIDE = 2048
+"""Longest side of the thumbnail that is looked at, pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Survey:
+    """Facts about a dataset."""
+
+    stretch: Stretch
+    """Which numbers the model sees as black and white."""
+    means: Mapping[int, float]
+    """Mean of the measured pixels of every band but alpha: what wide gaps are filled with."""
+    gains: NDArray[np.float64]
+    """How strongly each extra band follows the luminance of the model's bands; 0 where it must not."""
+    hard_alpha: bool
+    """Whether the opacity has but two values, 0 and another: a mask, which must stay one."""
+
+    def fill_of(self, bands: Sequence[int]) -> NDArray[np.float64]:
+        """What wide gaps of these bands are filled with."""
+        return np.array([self.means[band] for band in bands])
+
+
+def survey(source: Source, setup: Setup) -> Survey:
+    """Look at a thumbnail of the input."""
+    sample, info, bands = source.thumbnail(SAMPLE_SIDE), source.info, setup.bands
+    valid = sample.every_band_valid
+    model, extra = ([info.colour_bands.index(band) for band in group] for group in (bands.model, bands.extra))
+    stretch = fit_stretch(sample.array[model], valid[model], info.dtype, setup.options.stretch, kind=info.kind)
+    gains = np.zeros(len(extra))
+    if bands.policy == "detail":
+        numbers = np.where(valid, sample.array, 0)  # differences of infinities are no numbers
+        gains = detail_gains(numbers[extra], numbers[model], valid[model + extra])
+    means = (_mean(plane, measured, stretch.lo) for plane, measured in zip(sample.array, valid, strict=True))
+    return Survey(
+        stretch=stretch,
+        means=dict(zip(info.colour_bands, means, strict=True)),
+        gains=gains,
+        hard_alpha=_two_valued(sample),
+    )
+
+
+def _mean(plane: NDArray[Any], measured: NDArray[np.bool_], fallback: float) -> float:
+    return float(plane.mean(dtype=np.float64, where=measured)) if measured.any() else fallback
+
+
+def _two_valued(sample: Raster) -> bool:
+    return sample.alpha is not None and bool(np.isin(sample.alpha, (0, sample.alpha.max())).all())

@@ -1,0 +1,153 @@
+"""The training is what its recipe says: reproducible, resumable, and its degradations are those of the papers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zido_core.prompts.vocabulary import VOCABULARY
+from zido_core.training.data import Images, Mixture, draw_pair
+from zido_core.training.degrade import DEGRADATIONS, LEVELS, degrade, reduce
+from zido_core.training.export import export
+from zido_core.training.objective import CoarseObjective, RefinerObjective, psnr
+from zido_core.training.train import Recipe, batch_of, rate_at, train
+
+SMALL = Mixture(size=8, margin=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four frames of structured noise in a folder as the training data has it, with its manifest."""
+    root = tmp_path_factory.mktemp("images")
+    (root / "aerial").mkdir()
+    rng = np.random.default_rng(0)
+    rows = ["file,source_repo,licence,attribution,sha256"]
+    for index in range(4):
+        coarse = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        name = f"aerial/{index}.png"
+        Image.fromarray(coarse).resize((240, 200), Image.Resampling.BICUBIC).save(root / name)
+        rows.append(
+            f"{name},somebody/something,CC0-1.0,nobody,{hashlib.sha256((root / name).read_bytes()).hexdigest()}"
+        )
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def images(folder):
+    return Images.read(folder)
+
+
+def picture(side: int = 64) -> np.ndarray:
+    axis = np.linspace(0, 1, side, dtype=np.float32)
+    return np.stack(
+        [np.add.outer(axis, axis) / 2, np.abs(np.sin(9 * np.add.outer(axis, -axis))), axis * np.ones((side, 1))], -1
+    ).astype(np.float32)
+
+
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+def test_degraded_images_are_reduced_by_four_in_whole_levels(degradation):
+    low = degrade(picture(), degradation, np.random.default_rng(1))
+    assert low.shape == (16, 16, 3)
+    assert low.dtype == np.float32
+    assert np.allclose(low * 255, np.rint(low * 255), atol=1e-3)
+    assert 0 <= low.min() <= low.max() <= 1
+
+
+def test_clean_is_pillows_antialiased_bicubic():
+    high = picture()
+    band = np.asarray(Image.fromarray(high[..., 1]).resize((16, 16), Image.Resampling.BICUBIC))
+    assert np.array_equal(reduce(high, 4)[..., 1], band)
+
+
+def test_every_degradation_keeps_the_place_of_the_image():
+    """A centred blob stays centred: none of the reductions shifts by a part of a pixel."""
+    axis = np.arange(64) - 31.5
+    blob = np.exp(-np.add.outer(axis**2, axis**2) / 200).astype(np.float32)
+    for degradation in DEGRADATIONS:
+        low = degrade(np.repeat(blob[..., None], 3, 2), degradation, np.random.default_rng(2)).mean(-1)
+        low = low * (low > 0.2)
+        centre = (low.sum(0) * np.arange(16)).sum() / low.sum()
+        assert abs(centre - 7.5) < 0.06, degradation
+
+
+def test_levels_grow_from_light_to_heavy():
+    errors = []
+    clean = degrade(picture(), "clean", np.random.default_rng(0))
+    for degradation in LEVELS:
+        several = [degrade(picture(), degradation, np.random.default_rng(i)) - clean for i in range(8)]
+        errors.append(np.sqrt(np.mean(np.square(several))))
+    assert errors == sorted(errors)
+
+
+def test_pairs_depend_on_seed_stage_and_step_alone(images):
+    recipe = Recipe(stage="coarse", batch=2)
+    first, again = batch_of(images, SMALL, recipe, 5), batch_of(images, SMALL, recipe, 5)
+    assert all(
+        np.array_equal(a.image, b.image) and np.array_equal(a.truth, b.truth) for a, b in zip(first, again, strict=True)
+    )
+    other = batch_of(images, SMALL, recipe, 6)
+    assert not np.array_equal(first[0].truth, other[0].truth)
+
+
+def test_pairs_have_the_sizes_of_the_mixture(images):
+    pair = draw_pair(images, SMALL, np.random.default_rng(0))
+    assert pair.image.shape == (3, 8, 8)
+    assert pair.truth.shape == (3, 32, 32)
+
+
+def test_clean_pairs_belong_together(images):
+    clean = replace(SMALL, size=16, shares=(1.0, 0, 0, 0, 0))
+    pair = draw_pair(images, clean, np.random.default_rng(3))
+    means = pair.truth.reshape(3, 16, 4, 16, 4).mean((2, 4))
+    assert np.abs(means - pair.image).mean() < 0.02
+
+
+def test_rate_rises_and_falls():
+    recipe = Recipe(stage="coarse", steps=1000, warmup=100, learning_rate=1.0)
+    rates = [rate_at(step, recipe) for step in (0, 50, 99, 100, 500, 999)]
+    assert rates[0] == 0.01
+    assert rates[2] == rates[3] == 1.0
+    assert rates[3] > rates[4] > rates[5] >= 0.01
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(images, tmp_path):
+    weights = {}
+    for name, stops in {"whole": [4], "resumed": [2, 4]}.items():
+        (tmp_path / name).mkdir()
+        for stop in stops:
+            recipe = Recipe(stage="coarse", steps=stop, batch=1, warmup=1000)
+            list(train(CoarseObjective(), images, SMALL, recipe, tmp_path / name))
+        weights[name] = torch.load(tmp_path / name / "coarse.pt", weights_only=True)["average"]
+    for name, value in weights["whole"].items():
+        assert torch.equal(value, weights["resumed"][name]), name
+
+
+def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path):
+    for stage in ("coarse", "refiner"):
+        objective = CoarseObjective() if stage == "coarse" else RefinerObjective(coarse=tmp_path / "coarse.pt")
+        recipe = Recipe(stage=stage, steps=3, batch=1, warmup=1)
+        list(train(objective, images, SMALL, recipe, tmp_path))
+        watched = objective.watch(objective.network(), images, SMALL, 0)
+        assert all(np.isfinite(value) for value in watched.values())
+        (tmp_path / f"{stage}.jsonl").write_text(
+            json.dumps({"step": 3, "loss": 1.0, "rate": 0.1, "seconds": 1, **watched}) + "\n"
+        )
+    card = export(tmp_path, folder, tmp_path / "out")
+    content = (tmp_path / "out" / "mini.safetensors").read_bytes()
+    assert card["sha256"] == hashlib.sha256(content).hexdigest()
+    assert card["vocabulary"] == list(VOCABULARY)
+    assert [image["licence"] for image in card["images"]] == ["CC0-1.0"] * 4
+    assert card["recipes"]["refiner"]["steps_done"] == 3
+    assert json.loads((tmp_path / "out" / "mini.json").read_text()) == card
+
+
+def test_psnr_is_the_mean_of_each_examples():
+    errors = torch.stack([torch.full((3, 4, 4), 0.1), torch.full((3, 4, 4), 0.01)])
+    assert psnr(errors) == pytest.approx((20 + 40) / 2, abs=0.01)

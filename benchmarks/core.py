@@ -50,14 +50,9 @@ def main() -> None:
 def machine() -> str:
     import torch
 
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cpu = models[0] if models else platform.processor()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     cores = len(os.sched_getaffinity(0))
     return f"{cpu}, {cores} cores, torch {torch.__version__}, Python {platform.python_version()}, load {load}"

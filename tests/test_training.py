@@ -46,9 +46,9 @@ def images(folder):
 
 def picture(side: int = 64) -> np.ndarray:
     axis = np.linspace(0, 1, side, dtype=np.float32)
-    return np.stack(
-        [np.add.outer(axis, axis) / 2, np.abs(np.sin(9 * np.add.outer(axis, -axis))), axis * np.ones((side, 1))], -1
-    ).astype(np.float32)
+    stripes = np.abs(np.sin(9 * np.add.outer(axis, -axis)))
+    planes = [np.add.outer(axis, axis) / 2, stripes, np.tile(axis, (side, 1))]
+    return np.stack(planes, axis=-1).astype(np.float32)
 
 
 @pytest.mark.parametrize("degradation", DEGRADATIONS)
@@ -92,8 +92,7 @@ def test_pairs_depend_on_seed_stage_and_step_alone(images):
     assert all(
         np.array_equal(a.image, b.image) and np.array_equal(a.truth, b.truth) for a, b in zip(first, again, strict=True)
     )
-    other = batch_of(images, SMALL, recipe, 6)
-    assert not np.array_equal(first[0].truth, other[0].truth)
+    assert not np.array_equal(first[0].truth, batch_of(images, SMALL, recipe, 6)[0].truth)
 
 
 def test_pairs_have_the_sizes_of_the_mixture(images):
@@ -136,9 +135,9 @@ def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path)
         list(train(objective, images, SMALL, recipe, tmp_path))
         watched = objective.watch(objective.network(), images, SMALL, 0)
         assert all(np.isfinite(value) for value in watched.values())
-        (tmp_path / f"{stage}.jsonl").write_text(
-            json.dumps({"step": 3, "loss": 1.0, "rate": 0.1, "seconds": 1, **watched}) + "\n"
-        )
+        record = {"step": 3, "loss": 1.0, "rate": 0.1, "seconds": 1, **watched}
+        (tmp_path / f"{stage}.jsonl").write_text(json.dumps(record) + "
+")
     card = export(tmp_path, folder, tmp_path / "out")
     content = (tmp_path / "out" / "mini.safetensors").read_bytes()
     assert card["sha256"] == hashlib.sha256(content).hexdigest()

@@ -136,8 +136,7 @@ def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path)
         watched = objective.watch(objective.network(), images, SMALL, 0)
         assert all(np.isfinite(value) for value in watched.values())
         record = {"step": 3, "loss": 1.0, "rate": 0.1, "seconds": 1, **watched}
-        (tmp_path / f"{stage}.jsonl").write_text(json.dumps(record) + "
-")
+        (tmp_path / f"{stage}.jsonl").write_text(json.dumps(record) + "\n")
     card = export(tmp_path, folder, tmp_path / "out")
     content = (tmp_path / "out" / "mini.safetensors").read_bytes()
     assert card["sha256"] == hashlib.sha256(content).hexdigest()

@@ -12,7 +12,7 @@ MADE = $(VENV)/.made
 CORE = $(VENV)/.core
 DEV = $(VENV)/.dev
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint clean docs
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ lint: $(DEV) ## ruff, import-linter, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
+
+docs: $(CORE) ## write docs/help.txt anew, from the options
+	@COLUMNS=80 $(BIN)/python -m zido_core --help > docs/help.txt
 
 clean: ## remove all that these commands made, .venv included
 	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -156,7 +156,16 @@ def test_consistency_can_be_forced():
 def test_resolving_leaves_nothing_open_but_what_the_input_or_machine_decides():
     resolved = resolve(Options(), MINI, "raster")
     open_still = {name for name in OPTIONS if getattr(resolved, name) is None}
-    assert open_still == {"bands", "dtype", "nodata", "tile_batch", "save_prompts", "manifest"}
+    assert open_still == {
+        "bands",
+        "dtype",
+        "nodata",
+        "tile_batch",
+        "save_prompts",
+        "manifest",
+        "model_dir",
+        "tagger_dir",
+    }
 
 
 def test_resolving_twice_changes_nothing():

@@ -57,16 +57,20 @@ class Block:
     """Index of each tile of ``grid`` among the tiles of the whole canvas."""
 
 
-def canvas_of(size: Size, *, tile: int, overlap: int, multiple: int, pixels_per_latent: Fraction) -> Canvas:
-    """The canvas of an image of ``size`` input pixels; tile, overlap and multiple in latents.
+def canvas_of(
+    size: Size, *, tile: int, overlap: int, multiple: int, pixels_per_latent: Fraction, least: int = 0
+) -> Canvas:
+    """The canvas of an image of ``size`` input pixels; tile, overlap, multiple and least in latents.
 
-    A side shorter than a tile becomes one tile, rounded up to the multiple that the network needs.
+    A side shorter than a tile becomes one tile, rounded up to the multiple that the network needs, and to the
+    least that it knows.
     """
     factor = int(pixels_per_latent)
     if factor != pixels_per_latent:
         raise ValueError(f"{pixels_per_latent} input pixels per latent; expected a whole number")
     latents = Size(*(-(-side // factor) for side in size))
-    sides = Size(*(side if side >= tile else -(-side // multiple) * multiple for side in latents))
+    least = min(least, tile)
+    sides = Size(*(side if side >= tile else max(-(-side // multiple) * multiple, least) for side in latents))
     shape = Size(*(min(tile, side) for side in sides))
     grid = even_grid(sides, shape, min(overlap, *(side - 1 for side in shape)))
     return Canvas(size=size, grid=grid, pixels_per_latent=factor)

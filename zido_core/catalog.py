@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -21,6 +21,7 @@ FusionMethod = Literal["multidiffusion", "mixture", "spot", "spot-hybrid"]
 TileWeights = Literal["uniform", "gaussian", "cosine"]
 TaggerName = Literal["scene", "dape", "clip", "caption", "none"]
 ColorFix = Literal["none", "adain", "wavelet", "lab"]
+Start = Literal["lr", "noise"]
 Switch = Literal["auto", "on", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 VaeMode = Literal["exact", "fast", "off"]
@@ -79,6 +80,9 @@ class ModelDescriptor:
     latent_stride: int
     """Output pixels per latent pixel; the overlap is a multiple of this."""
 
+    least_side: int = 0
+    """The canvas is filled up to so many pixels a side, for networks that know nothing smaller."""
+
     tile_weights: TileWeights
     """How a tile's prediction fades towards its border."""
 
@@ -91,6 +95,12 @@ class ModelDescriptor:
     guidance_scale: float
     """Weight of the prompts; 1 means no guidance, which halves the work."""
 
+    start: Start = "noise"
+    """What sampling starts from: the noisy input or noise alone."""
+
+    controlnet_conditioning_scale: float = 1.0
+    """Factor of the ControlNet's output, for models that have one."""
+
     fidelity: float
     """0 keeps all that the diffusion invents, 1 only what is certain."""
 
@@ -99,6 +109,9 @@ class ModelDescriptor:
 
     negative_prompt: str
     """What the guidance moves away from."""
+
+    prompt_suffix: str = ""
+    """What every prompt ends with, after the tagger's and the user's words."""
 
     tagger: TaggerName
     """What reads the prompts off the image."""
@@ -121,8 +134,14 @@ class ModelDescriptor:
     bytes_per_pixel: int
     """Working memory per input pixel of a block, measured."""
 
+    weight_bytes: int = 0
+    """Memory of the loaded weights in half precision."""
+
     memory: str
     """Memory needed, for people."""
+
+    base: str = ""
+    """Name of the model that it stands on, and of that one's folder; empty for models of their own."""
 
     files: tuple[ModelFile, ...]
     """What must be on disk."""
@@ -168,7 +187,102 @@ MINI = ModelDescriptor(
     },
 )
 
-MODELS: Mapping[str, ModelDescriptor] = MappingProxyType({model.name: model for model in (MINI,)})
+SEESR_FILES = (
+    *(
+        ModelFile(path=f"seesr/{part}/{name}")
+        for part in ("unet", "controlnet")
+        for name in ("config.json", "diffusion_pytorch_model.safetensors")
+    ),
+    ModelFile(path="ram_swin_large_14m.safetensors"),
+    ModelFile(path="DAPE.safetensors"),
+    ModelFile(path="ram_tag_list.txt"),
+    ModelFile(path="ram_tag_list_threshold.txt"),
+)
+"""SeeSR's own networks, and the tagger."""
+
+
+def base_files(base: str, *, unet: bool) -> tuple[ModelFile, ...]:
+    """What is needed of a Stable Diffusion in the folders of diffusers."""
+    paths = [
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
+        *(f"tokenizer/{name}" for name in TOKENIZER_FILES),
+        "scheduler/scheduler_config.json",
+        *(("unet/config.json", "unet/diffusion_pytorch_model.safetensors") if unet else ()),
+    ]
+    return tuple(ModelFile(path=f"{base}/{path}") for path in paths)
+
+
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+
+ZIDO = ModelDescriptor(
+    name="zido",
+    title="ZIDO: SeeSR with a prompt for every tile, the paper's method",
+    paper="ZIDO, Algorithm 1: local degradation-aware prompts, MultiDiffusion",
+    citation="Moser, Frolov, Nauen, Raue, Dengel: Zoomed In, Diffused Out (2024), arXiv:2411.12072",
+    licence="Apache-2.0, on CreativeML-OpenRAIL++-M (Stable Diffusion 2)",
+    commercial=True,
+    native_scale=4,
+    tile_size=512,
+    tile_overlap=256,
+    tile_multiple=64,
+    latent_stride=8,
+    least_side=512,
+    tile_weights="uniform",
+    fusion="multidiffusion",
+    steps=50,
+    guidance_scale=5.5,
+    start="lr",
+    fidelity=0.0,
+    prompts="local",
+    negative_prompt="dotted, noise, blur, lowres, smooth",
+    prompt_suffix="clean, high-resolution, 8k",
+    tagger="dape",
+    color_fix_raster="wavelet",
+    color_fix_photo="adain",
+    precisions={"cpu": "fp32", "cuda": "bf16", "mps": "fp16"},
+    bytes_per_pixel=4000,
+    weight_bytes=5 * 2**30,
+    memory="8 GB on a GPU",
+    base="stable-diffusion-2-base",
+    files=(*SEESR_FILES, *base_files("stable-diffusion-2-base", unet=False)),
+    presets={
+        "fast": {"steps": 20},
+        "preview": {"steps": 10, "guidance_scale": 1.0},
+    },
+)
+
+SEESR = replace(
+    ZIDO,
+    name="seesr",
+    title="SeeSR: one prompt for the whole image",
+    paper="SeeSR: semantics-aware real-world super-resolution with a degradation-aware prompt extractor",
+    citation="Wu, Yang, Sun, Zhang, Li, Zhang: SeeSR (CVPR 2024), arXiv:2311.16518",
+    tile_size=768,
+    tile_overlap=32,
+    tile_weights="gaussian",
+    prompts="global",
+)
+
+SEESR_TURBO = replace(
+    SEESR,
+    name="seesr-turbo",
+    title="SeeSR on SD-Turbo: two steps",
+    licence="Apache-2.0, on Stability AI Non-Commercial Research Community (SD-Turbo)",
+    commercial=False,
+    tile_overlap=256,
+    steps=2,
+    guidance_scale=1.0,
+    base="sd-turbo",
+    files=(*SEESR_FILES, *base_files("sd-turbo", unet=True)),
+    presets={},
+)
+
+MODELS: Mapping[str, ModelDescriptor] = MappingProxyType(
+    {model.name: model for model in (MINI, ZIDO, SEESR, SEESR_TURBO)}
+)
 """All models by name, in the order in which lists show them."""
 
 DEFAULT_MODEL = MINI.name

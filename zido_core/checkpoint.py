@@ -31,10 +31,8 @@ class Checkpoint:
     shapes: Mapping[str, tuple[int, ...]]
     """Shape of every tensor by its name."""
 
-    def tensors(
-        self, rename: Callable[[str], str | None] = str, dtype: torch.dtype | None = None
-    ) -> dict[str, Tensor]:
-        """The tensors under the names that ``rename`` gives them, None leaves one out; in single precision by default."""
+    def tensors(self, rename: Callable[[str], str | None] = str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """The tensors under the names that ``rename`` gives them, None leaves one out; by default in float32."""
         import torch
         from safetensors import safe_open
 
@@ -113,7 +111,7 @@ def load_strictly(
     network: nn.Module,
     tensors: Mapping[str, Tensor],
     *,
-    path: Path,
+    path: Path | str,
     get: str,
     official: Callable[[str], str] = str,
 ) -> None:

@@ -22,9 +22,11 @@ from .catalog import (
     ModelDescriptor,
     Precision,
     Preset,
+    Start,
     Switch,
     TaggerName,
     TileWeights,
+    VaeMode,
     describe,
 )
 from .errors import InvalidOptions
@@ -53,6 +55,12 @@ class Options:
         help="which model; `zido models` lists them",
     )
     """Name in the catalogue."""
+
+    model_dir: str | None = option(
+        None, group="main", advanced=True, metavar="FOLDER", result=False,
+        help="folder with the model's files, for those that you got yourself",
+    )
+    """Path of that folder; None: the model is embedded, or in the store."""
 
     preset: Preset = option(
         "balanced", group="main", short="-p",
@@ -91,7 +99,7 @@ class Options:
         None, group="prompts", advanced=True, metavar="FOLDER", result=False,
         help="folder with the files of a tagger that is a network: dape, clip, caption",
     )
-    """Path of that folder; None: the tagger needs none."""
+    """Path of that folder; None: that of the model."""
 
     save_prompts: str | None = option(
         None, group="prompts", metavar="FILE", result=False,
@@ -140,6 +148,18 @@ class Options:
         help="how strongly prompts steer; 1 is off", effect="above 1 takes twice the time",
     )
     """Classifier-free guidance weight; None: the model's own."""
+
+    start: Start | None = option(
+        None, group="sampling", advanced=True,
+        help="begin with the noisy input (lr) or with noise alone", effect="lr keeps colours and layout better",
+    )
+    """What the first step sees; None: the model's own."""
+
+    controlnet_conditioning_scale: float | None = option(
+        None, group="sampling", advanced=True, minimum=0, maximum=2,
+        help="how strongly a ControlNet holds on to the input; for models that have one",
+    )
+    """Factor of the ControlNet's output; None: the model's own."""
 
     seed: int = option(0, group="sampling", minimum=0, maximum=2**31 - 1, help="same seed, same result")
     """Seed of all random numbers."""
@@ -206,6 +226,13 @@ class Options:
 
     dry_run: bool = option(False, group="output", result=False, help="say what it would take, and stop")
     """Plan and stop."""
+
+    vae: VaeMode = option(
+        "exact", group="system", advanced=True,
+        help="how large images pass the autoencoder of latent models",
+        effect="exact: as if whole; fast: nearly so, sooner; off: whole, if memory suffices",
+    )
+    """Tiling of the autoencoder; see ``backbones.vae``."""
 
     device: str = option(
         "auto", group="system", result=False, metavar="auto|cpu|cuda[:N]|mps",
@@ -287,6 +314,8 @@ class ResolvedOptions(Options):
     tile_weights: TileWeights
     steps: int
     guidance_scale: float
+    start: Start
+    controlnet_conditioning_scale: float
     color_fix: ColorFix
     consistency: Literal["on", "off"]
 
@@ -326,6 +355,8 @@ def _model_defaults(descriptor: ModelDescriptor, kind: Kind, options: Options) -
         "tile_weights": "gaussian" if options.fusion == "mixture" else descriptor.tile_weights,
         "steps": descriptor.steps,
         "guidance_scale": descriptor.guidance_scale,
+        "start": descriptor.start,
+        "controlnet_conditioning_scale": descriptor.controlnet_conditioning_scale,
         "color_fix": descriptor.color_fix_raster if raster else descriptor.color_fix_photo,
         "consistency": descriptor.consistency_raster if raster else descriptor.consistency_photo,
     }

@@ -103,22 +103,32 @@ def tag(src: str | os.PathLike[str] | ImageLike, options: Options | None = None,
 class Upscaler:
     """A model that stays loaded for several images."""
 
-    def __init__(self, backbone: Backbone[Any], *, device: str, precision: Precision) -> None:
+    def __init__(
+        self, backbone: Backbone[Any], *, device: str, precision: Precision, model_dir: str | None = None
+    ) -> None:
         self.backbone = backbone
         self._fixed: dict[str, Any] = {
             "model": backbone.descriptor.name,
             "device": device,
             "precision": precision,
+            "model_dir": model_dir,
         }
 
     @classmethod
-    def load(cls, model: str = "mini", *, device: str = "auto", precision: Precision = "auto") -> Self:
+    def load(
+        cls,
+        model: str = "mini",
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        model_dir: str | None = None,
+    ) -> Self:
         """Load a model of the catalogue onto a device."""
         options, descriptor = Options(model=model, device=device, precision=precision), describe(model)
         chosen = devices.choose_device(options.device)
         kind = devices.choose_precision(options.precision, chosen, descriptor.precisions)
-        backbone = load_backbone(descriptor, chosen, devices.torch_dtype(kind))
-        return cls(backbone, device=chosen, precision=kind)
+        backbone = load_backbone(descriptor, chosen, devices.torch_dtype(kind), model_dir)
+        return cls(backbone, device=chosen, precision=kind, model_dir=model_dir)
 
     def upscale(
         self,
@@ -137,7 +147,8 @@ class Upscaler:
 
 def _backbone_for(setup: Setup) -> Backbone[Any]:
     options = setup.options
-    return load_backbone(setup.descriptor, options.device, devices.torch_dtype(options.precision))
+    precision = devices.torch_dtype(options.precision)
+    return load_backbone(setup.descriptor, options.device, precision, options.model_dir)
 
 
 def _upscale(

@@ -17,8 +17,9 @@ from .backbones.base import Backbone
 from .blocks import Block
 from .options import ResolvedOptions
 from .prompts.base import Prompt, Tag
+from .prompts.vocabulary import phrases
 from .sampling.denoise import PromptPlan, denoise
-from .sampling.schedule import scheduler_for
+from .sampling.schedule import scheduler_for, under_noise
 from .sampling.windows import Windows, windows_for
 from .tiling.grid import Tile
 from .tiling.noise import START, position_noise
@@ -37,7 +38,7 @@ class Bank:
     """Indexes into ``prompts`` per tile."""
 
     @classmethod
-    def of(cls, prompts: Sequence[Prompt], options: ResolvedOptions) -> Bank:
+    def of(cls, prompts: Sequence[Prompt], options: ResolvedOptions, suffix: str = "") -> Bank:
         """Each different prompt once, however many tiles share it; what taggers saw makes prompts differ."""
         bank: dict[tuple[Prompt, int], int] = {}
 
@@ -45,7 +46,7 @@ class Bank:
             said = Prompt(text=text, tags=tags, embedding=prompt.embedding)
             return bank.setdefault((said, id(said.embedding)), len(bank))
 
-        positive = tuple(place(each, each.text, each.tags) for each in prompts)
+        positive = tuple(place(each, _ended(each.text, options.prompt, suffix), each.tags) for each in prompts)
         negative = None
         if _passes(options) > 1:
             negative = tuple(place(each, each.negative or options.negative_prompt, ()) for each in prompts)
@@ -79,15 +80,18 @@ def render(
     ``prompts`` belong to the tiles of ``block.grid``. ``advance`` is told how much more work is done, in the
     units of ``work_of``, and may raise Cancelled.
     """
-    bank = Bank.of(prompts, options)
-    condition = backbone.condition(torch.from_numpy(image), block.grid.canvas, bank.prompts, advance)
+    bank = Bank.of(prompts, options, backbone.descriptor.prompt_suffix)
+    condition = backbone.condition(torch.from_numpy(image), block.grid.canvas, bank.prompts, advance, options)
     latents = None
     if options.fidelity < 1:
         noise = _noise_of(backbone, block, options.seed)
-        scheduler = scheduler_for(backbone.schedule, options.steps)
+        scheduler = scheduler_for(backbone.schedule, options.steps, eta=backbone.schedule.eta)
+        start = scheduler.init_noise_sigma * noise(START)
+        if options.start == "lr":
+            start = under_noise(backbone.encode(condition), noise(START), backbone.schedule)
         per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width
         latents = denoise(
-            scheduler.init_noise_sigma * noise(START),
+            start,
             predict=lambda *crops: backbone.predict(condition, *crops),
             scheduler=scheduler,
             windows=_windows_of(block, options),
@@ -98,6 +102,15 @@ def render(
             on_tiles=lambda count: advance(count * per_window),
         )
     return backbone.decode(condition, latents, fidelity=options.fidelity)
+
+
+def _ended(text: str, user: str, suffix: str) -> str:
+    """SeeSR's template ``{tags}, {user},{suffix}``, commas and all; ``text`` has the tags and the user's words."""
+    if not suffix:
+        return text
+    words = ", ".join(phrases(user))
+    tags = text.removesuffix(words).removesuffix(", ")
+    return f"{tags}, {words},{suffix}"
 
 
 def _passes(options: ResolvedOptions) -> int:

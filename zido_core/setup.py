@@ -153,7 +153,9 @@ class Setup:
         largest = max(block.region.height * block.region.width for block in self.blocks)
         in_memory = self.output is None or self.output.format.through != "rasterio"
         numbers = self.size.height * self.size.width * len(self.bands.written) * np.dtype(self.dtype).itemsize
-        return BASE_BYTES + largest * self.descriptor.bytes_per_pixel + (numbers if in_memory else 0)
+        weights = self.descriptor.weight_bytes * (2 if self.options.precision == "fp32" else 1)
+        working = largest * self.descriptor.bytes_per_pixel
+        return BASE_BYTES + weights + working + (numbers if in_memory else 0)
 
 
 def prepare(source: Source, dst: str | os.PathLike[str] | None, options: Options, *, to_file: bool) -> Setup:
@@ -184,6 +186,7 @@ def prepare(source: Source, dst: str | os.PathLike[str] | None, options: Options
             overlap=resolved.tile_overlap // stride,
             multiple=descriptor.tile_multiple // stride,
             pixels_per_latent=Fraction(stride, descriptor.native_scale),
+            least=descriptor.least_side // stride,
         ),
         regions=load_regions(resolved.prompts, info.geobox) if from_file else (),
         output=output,

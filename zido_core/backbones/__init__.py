@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,16 +12,27 @@ if TYPE_CHECKING:
     from ..catalog import ModelDescriptor
     from .base import Backbone
 
-HOMES = {"mini": "mini:MiniBackbone"}
-"""Name of a model -> module of this package and class."""
+HOMES = {
+    "mini": "mini:MiniBackbone",
+    "zido": "seesr:SeesrBackbone",
+    "seesr": "seesr:SeesrBackbone",
+    "seesr-turbo": "seesr:SeesrBackbone",
+}
+"""Name of a model -> module of this package and class; one that has ``load`` is made by it from a model folder."""
 
 
-def load_backbone(descriptor: ModelDescriptor, device: str, precision: torch.dtype) -> Backbone[Any]:
-    """Load the weights of a model onto a device."""
+def load_backbone(
+    descriptor: ModelDescriptor, device: str, precision: torch.dtype, folder: str | None = None
+) -> Backbone[Any]:
+    """Load the weights of a model onto a device, from its folder unless it is embedded."""
     import torch
 
     module, _, name = HOMES[descriptor.name].partition(":")
-    backbone: Backbone[Any] = getattr(import_module(f".{module}", __package__), name)(
-        descriptor, torch.device(device), precision
+    made: Any = getattr(import_module(f".{module}", __package__), name)
+    place = torch.device(device)
+    backbone: Backbone[Any] = (
+        made.load(descriptor, place, precision, None if folder is None else Path(folder))
+        if hasattr(made, "load")
+        else made(descriptor, place, precision)
     )
     return backbone

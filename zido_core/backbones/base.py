@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..catalog import ModelDescriptor
+from ..options import ResolvedOptions
 from ..prompts.base import Prompt
 from ..tiling.grid import Size, Tile
 
@@ -45,6 +46,9 @@ class ScheduleSpec:
     timestep_spacing: Literal["leading", "trailing", "linspace"] = "leading"
     """Which of the 1000 steps are taken."""
 
+    eta: float = 0.0
+    """How much of the variance the sampler draws anew: 0 (DDIM) to 1 (DDPM)."""
+
 
 class Backbone(Protocol[ConditionT]):
     """A model, loaded and placed on a device."""
@@ -65,7 +69,12 @@ class Backbone(Protocol[ConditionT]):
     """sha256 of the weights, for the manifest."""
 
     def condition(
-        self, image: Tensor, canvas: Size, prompts: Sequence[Prompt], advance: Callable[[int], None]
+        self,
+        image: Tensor,
+        canvas: Size,
+        prompts: Sequence[Prompt],
+        advance: Callable[[int], None],
+        options: ResolvedOptions,
     ) -> ConditionT:
         """All that predictions of this region depend on besides latents and time.
 
@@ -89,8 +98,6 @@ class Backbone(Protocol[ConditionT]):
         """Prediction (n, channels, h, w) for crops ``latents`` of the canvas at ``tiles`` (latent pixels)."""
         ...
 
-    def decode(
-        self, condition: ConditionT, latents: Tensor | None, *, fidelity: float
-    ) -> NDArray[np.float32]:
+    def decode(self, condition: ConditionT, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:
         """Image (3, scale * height, scale * width), about [0, 1] and not clipped; without latents what is certain."""
         ...

@@ -31,6 +31,7 @@ from ..nets.mini import (
     refiner_condition,
     shuffle,
 )
+from ..options import ResolvedOptions
 from ..prompts.base import Prompt
 from ..prompts.vocabulary import encode
 from ..resample import resize
@@ -89,7 +90,12 @@ class MiniBackbone:
         self.vocabulary = len(card["vocabulary"])
 
     def condition(
-        self, image: Tensor, canvas: Size, prompts: Sequence[Prompt], advance: Callable[[int], None]
+        self,
+        image: Tensor,
+        canvas: Size,
+        prompts: Sequence[Prompt],
+        advance: Callable[[int], None],
+        options: ResolvedOptions,
     ) -> MiniCondition:
         """Run the coarse network over the region, and turn the prompts into levels."""
         size = Size(*image.shape[-2:])

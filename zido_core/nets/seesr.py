@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
@@ -40,8 +40,6 @@ SD2_CONTROLNET: Mapping[str, Any] = MappingProxyType(
 )
 """The ControlNet that copies it."""
 
-NetworkT = TypeVar("NetworkT", bound=nn.Module)
-
 
 class TextThenImage(nn.Module):
     """A transformer that attends to the text, then one of the same shape that attends to the image."""
@@ -70,26 +68,18 @@ class TextThenImage(nn.Module):
             return_dict=False,
             **others,
         )
-        (shown,) = self.image(
-            told, encoder_hidden_states=cross_attention_kwargs[IMAGE_TOKENS], return_dict=False
-        )
+        (shown,) = self.image(told, encoder_hidden_states=cross_attention_kwargs[IMAGE_TOKENS], return_dict=False)
         return (shown,)
 
 
-def build_unet(
-    config: Mapping[str, Any] = SD2_UNET, device: torch.device | str = "meta"
-) -> UNet2DConditionModel:
+def build_unet(config: Mapping[str, Any] = SD2_UNET, device: torch.device | str = "meta") -> Any:
     """SeeSR's UNet by a ``config.json`` of SeeSR or of Stable Diffusion, its weights not loaded."""
-    with torch.device(device):
-        return _looking(UNet2DConditionModel(**_known(UNet2DConditionModel, config)))
+    return _built(UNet2DConditionModel, config, device)
 
 
-def build_controlnet(
-    config: Mapping[str, Any] = SD2_CONTROLNET, device: torch.device | str = "meta"
-) -> ControlNetModel:
+def build_controlnet(config: Mapping[str, Any] = SD2_CONTROLNET, device: torch.device | str = "meta") -> Any:
     """SeeSR's ControlNet by its ``config.json``, its weights not loaded."""
-    with torch.device(device):
-        return _looking(ControlNetModel(**_known(ControlNetModel, config)))
+    return _built(ControlNetModel, config, device)
 
 
 def official_name(name: str) -> str:
@@ -103,7 +93,7 @@ def is_image_attention(name: str) -> bool:
     return ".image_attentions." in name
 
 
-def take_hint_embedding(controlnet: ControlNetModel) -> nn.Module:
+def take_hint_embedding(controlnet: Any) -> nn.Module:
     """Take out the convolutions that embed the image, so that they can run once on a whole canvas.
 
     The ControlNet then expects what they give, (n, channels, h, w) in latents, in the place of an image.
@@ -113,19 +103,22 @@ def take_hint_embedding(controlnet: ControlNetModel) -> nn.Module:
     return embedding
 
 
-def _looking(network: NetworkT) -> NetworkT:
-    """The network with image attention behind all text attention."""
+def _built(kind: Any, config: Mapping[str, Any], device: torch.device | str) -> Any:
+    """A network of diffusers with image attention behind all text attention.
+
+    What its class does not know of a configuration are SeeSR's own entries, which say what is true anyway.
+    """
+    known = inspect.signature(kind).parameters
+    with torch.device(device):
+        network: nn.Module = kind(**{name: value for name, value in config.items() if name in known})
+        _look(network)
+    return network.eval().requires_grad_(False)
+
+
+def _look(network: nn.Module) -> None:
     for block in network.modules():
         attentions = getattr(block, "attentions", None)
         if isinstance(attentions, nn.ModuleList):
             for index, text in enumerate(attentions):
                 if isinstance(text, Transformer2DModel):
                     attentions[index] = TextThenImage(text)
-    return network.eval().requires_grad_(False)
-
-
-def _known(network: type[nn.Module], config: Mapping[str, Any]) -> dict[str, Any]:
-    """What diffusers' class understands of a configuration; SeeSR's own entries say what is true anyway."""
-    return {
-        name: value for name, value in config.items() if name in inspect.signature(network).parameters
-    }

@@ -130,6 +130,7 @@ def tagger_named(name: str, setup: TaggerSetup | None = None) -> Tagger:
 
 def tagger_for(options: ResolvedOptions) -> Tagger:
     """The tagger that the options ask for, loaded."""
-    folder = None if options.tagger_dir is None else Path(options.tagger_dir)
+    place = options.tagger_dir or options.model_dir
+    folder = None if place is None else Path(place)
     setup = TaggerSetup(folder=folder, device=options.device, prompt=options.prompt)
     return tagger_named(options.tagger, setup)

@@ -150,6 +150,17 @@ def scheduler_for(spec: ScheduleSpec, steps: int, *, eta: float = 0.0) -> Schedu
     return Schedule.from_spec(spec, steps=steps, eta=eta)
 
 
+def under_noise(x0: Tensor, noise: Tensor, spec: ScheduleSpec, time: int = -1) -> Tensor:
+    """Clean latents under the noise of a training time, by default the last.
+
+    SeeSR starts there (arXiv:2311.16518, "LR embedding"), whatever the first step's own time.
+    """
+    alphas = alphas_cumprod(spec.beta_start, spec.beta_end, spec.beta_schedule)
+    if spec.zero_terminal_snr:
+        alphas = rescale_zero_terminal_snr(alphas)
+    return diffuse(x0, noise, float(alphas[time]))
+
+
 def first_step(strength: float, steps: int) -> int:
     """The step to start at so that the share `strength` of all steps is done, at least one."""
     if not 0 < strength <= 1:

@@ -22,7 +22,13 @@ class DapeTagger:
     """Says which of RAM's 4,585 tags a tile shows, and keeps what the network saw for SeeSR."""
 
     def __init__(
-        self, network: Ram, words: Sequence[str], thresholds: Tensor, *, device: str = "cpu", batch: int | None = None
+        self,
+        network: Ram,
+        words: Sequence[str],
+        thresholds: Tensor,
+        *,
+        device: str = "cpu",
+        batch: int | None = None,
     ) -> None:
         self.network = network.to(device)
         self.words = tuple(words)
@@ -68,4 +74,6 @@ class DapeTagger:
         fired = torch.nonzero(chances > self.thresholds).flatten().tolist()
         tags = tuple(Tag(self.words[index], round(float(chances[index]), 4)) for index in fired)
         # A copy of its own: a view would keep the embeddings of the whole batch alive.
-        return Prompt(text=", ".join(tag.name for tag in tags), tags=tags, embedding=embedding.clone().numpy())
+        return Prompt(
+            text=", ".join(tag.name for tag in tags), tags=tags, embedding=embedding.clone().numpy()
+        )

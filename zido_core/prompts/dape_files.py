@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,11 +47,14 @@ class Settings:
     image_size: int = RamConfig.image_size
     """Side of the network's input, pixels."""
 
-    head: Mapping[str, Any] = field(default_factory=dict)
-    """Of the decoder: ``heads`` and ``layer_norm_eps``."""
+    head_heads: int = RamConfig.head_heads
+    """Attention heads of the decoder; ``heads`` of ``head`` in the file."""
 
-    lora: Mapping[str, Any] = field(default_factory=dict)
-    """``alpha``: the LoRA weights are scaled by alpha / rank (DAPE: 1 / 8)."""
+    head_eps: float = RamConfig.head_eps
+    """Epsilon of its LayerNorm; ``layer_norm_eps`` of ``head`` in the file."""
+
+    alpha: float = 1.0
+    """The LoRA weights are scaled by alpha / rank (DAPE: 1 / 8); ``alpha`` of ``lora`` in the file."""
 
     @classmethod
     def of(cls, folder: Path) -> Settings:
@@ -62,8 +64,14 @@ class Settings:
             return cls()
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{name: content[name] for name in ("image_size", "head", "lora") if name in content})
-        except (ValueError, TypeError) as error:
+            head, lora = content.get("head", {}), content.get("lora", {})
+            return cls(
+                image_size=int(content.get("image_size", cls.image_size)),
+                head_heads=int(head.get("heads", cls.head_heads)),
+                head_eps=float(head.get("layer_norm_eps", cls.head_eps)),
+                alpha=float(lora.get("alpha", cls.alpha)),
+            )
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{path} is not understood: {error}; correct or remove it") from error
 
     def network(self, base: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> RamConfig:
@@ -72,8 +80,8 @@ class Settings:
             config = RamConfig.of(
                 shapes,
                 image_size=self.image_size,
-                head_heads=self.head.get("heads", RamConfig.head_heads),
-                head_eps=self.head.get("layer_norm_eps", RamConfig.head_eps),
+                head_heads=self.head_heads,
+                head_eps=self.head_eps,
             )
         except KeyError as error:
             raise ModelMissing(f"{base.path} lacks the tensor {error}; {GET}") from error
@@ -91,7 +99,7 @@ def load_network(folder: Path, *, adapted: bool = True) -> Ram:
     config = settings.network(base, shapes)
     tensors = base.tensors(_network_name)
     if adapter is not None:
-        merge_lora(tensors, adapter, alpha=settings.lora.get("alpha", 1.0))
+        merge_lora(tensors, adapter, alpha=settings.alpha)
     with torch.device("meta"):
         network = Ram(config)
     load_strictly(network, tensors, path=base.path, get=GET)
@@ -104,7 +112,9 @@ def load_tags(folder: Path, network: Ram) -> tuple[tuple[str, ...], Tensor]:
     try:
         thresholds = torch.tensor([float(line) for line in _lines(folder / THRESHOLDS)])
     except ValueError as error:
-        raise ModelMissing(f"{folder / THRESHOLDS}: {error}; expected a number in every line; {GET}") from error
+        raise ModelMissing(
+            f"{folder / THRESHOLDS}: {error}; expected a number in every line; {GET}"
+        ) from error
     for name, count in ((TAG_LIST, len(words)), (THRESHOLDS, len(thresholds))):
         if count != network.config.tags:
             expected = f"expected {network.config.tags}, as the weights know"
@@ -128,7 +138,9 @@ def _open(folder: Path, stem: str, expected: str) -> Checkpoint:
     if not folder.is_dir():
         raise ModelMissing(f"there is no folder {folder} for the tagger dape; {GET}")
     if not path.exists() and (folder / f"{stem}.pth").exists():
-        raise ModelMissing(f"found {stem}.pth in {folder}; `zido models import {folder}` makes {path.name} of it")
+        raise ModelMissing(
+            f"found {stem}.pth in {folder}; `zido models import {folder}` makes {path.name} of it"
+        )
     if not path.exists():
         raise ModelMissing(f"{path} is missing ({expected}); {GET}")
     checkpoint = open_checkpoint(path, get=GET)

@@ -9,6 +9,7 @@ PYTEST_ARGS ?= -n 2
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 MADE = $(VENV)/.made
+TORCH = $(VENV)/.torch
 CORE = $(VENV)/.core
 DEV = $(VENV)/.dev
 
@@ -53,9 +54,12 @@ $(MADE):
 
 # torch first and not quietly: it is by far the longest step. `torch==2.13.0` is met by 2.13.0+cpu, too, which pip
 # prefers where it is offered.
-$(CORE): $(MADE) pyproject.toml constraints.txt
+$(TORCH): $(MADE) constraints.txt
 	@echo "Installing torch, the long step (several minutes on a slow line)"
 	@$(PIP) install -c constraints.txt torch
+	@touch $@
+
+$(CORE): $(TORCH) pyproject.toml
 	@echo "Installing zido and its other dependencies"
 	@$(PIP) install -q -c constraints.txt -e .
 	@touch $@

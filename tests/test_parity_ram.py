@@ -62,9 +62,7 @@ def tagger(folder: Path) -> DapeTagger:
 
 @pytest.fixture(scope="module")
 def images(tensors: dict[str, torch.Tensor]) -> list[np.ndarray]:
-    names = sorted(
-        (name for name in tensors if name.endswith("_u8")), key=lambda n: int(n[len("in.image") : -3])
-    )
+    names = sorted((name for name in tensors if name.endswith("_u8")), key=lambda n: int(n[len("in.image") : -3]))
     return [np.float32(tensors[name].permute(2, 0, 1).numpy() / np.float32(255)) for name in names]
 
 
@@ -95,9 +93,7 @@ def test_prompts(tagger, images, tensors, facts):
         (prompt,) = tagger.tag(image, [Tile.whole(Size(*image.shape[1:]))])
         targets = tensors["out.targets"][number]
         assert prompt.text == facts["fired_tag_strings"][number]
-        assert [tag.name for tag in prompt.tags] == [
-            facts["tags"][i] for i in torch.nonzero(targets).flatten()
-        ]
+        assert [tag.name for tag in prompt.tags] == [facts["tags"][i] for i in torch.nonzero(targets).flatten()]
         near(torch.from_numpy(prompt.embedding), tensors["out.image_embeds"][number], 1e-4)
 
 

@@ -77,9 +77,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unused = {
         "tag_encoder.encoder.layer.0.crossattention.self.query.weight": random((12, 12)),
         "text_decoder.bert.embeddings.word_embeddings.weight": random((9, 12)),
-        "visual_encoder.layers.0.blocks.0.attn.relative_position_index": torch.zeros(
-            16, 16, dtype=torch.long
-        ),
+        "visual_encoder.layers.0.blocks.0.attn.relative_position_index": torch.zeros(16, 16, dtype=torch.long),
         "visual_encoder.layers.0.blocks.1.attn_mask": torch.zeros(16, 16, 16),
     }
     lora = {name: random(shape) for name, shape in lora_shapes(weights, RANK).items()}
@@ -173,9 +171,7 @@ class TestParts:
         at = [(np.arange(64) + 0.5) * length / 64 - 0.5 for length in size]
         picked = [np.clip(place, 0, length - 1) for place, length in zip(at, size, strict=True)]
         grid = torch.tensor(
-            np.stack(
-                np.meshgrid(*(2 * p / (n - 1) - 1 for p, n in zip(picked, size, strict=True)), indexing="ij")
-            )
+            np.stack(np.meshgrid(*(2 * p / (n - 1) - 1 for p, n in zip(picked, size, strict=True)), indexing="ij"))
         )
         sampled = F.grid_sample(image.double(), grid.flip(0).permute(1, 2, 0)[None], align_corners=True)
         expected = (sampled[0] - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]

@@ -133,13 +133,9 @@ def make_llava(folder: Path) -> None:
     tokens = Tokenizer(WordLevel(words, unk_token="[UNK]"))
     tokens.pre_tokenizer = Whitespace()
     special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "bos_token": "[CLS]", "eos_token": "[SEP]"}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=tokens, additional_special_tokens=["<image>"], **special
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokens, additional_special_tokens=["<image>"], **special)
     text = LlamaConfig(**TEXT, num_key_value_heads=2, vocab_size=len(words), eos_token_id=3, pad_token_id=0)
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**SHAPE), text_config=text, image_token_id=words["<image>"]
-    )
+    config = LlavaConfig(vision_config=CLIPVisionConfig(**SHAPE), text_config=text, image_token_id=words["<image>"])
     LlavaForConditionalGeneration(config).save_pretrained(folder)
     template = (
         "{% for m in messages %}USER : {% for c in m['content'] %}{% if c['type'] == 'image' %}<image> "
@@ -290,6 +286,13 @@ def test_a_network_needs_a_folder(name, asked, tmp_path):
     options = resolve(Options(tagger=name, tagger_dir=str(tmp_path / "away")), describe("mini"), "photo")
     with pytest.raises(ModelMissing, match=r"there is no folder .*away"):
         tagger_for(options)
+
+
+@pytest.mark.parametrize("option", ["tagger_dir", "model_dir"])
+def test_the_folder_may_hold_those_of_several(clip_folder, tmp_path, option):
+    shutil.copytree(clip_folder, tmp_path / "clip")
+    options = resolve(Options(tagger="clip", **{option: str(tmp_path)}), describe("mini"), "photo")
+    assert isinstance(tagger_for(options), ClipTagger)
 
 
 @pytest.mark.parametrize("name", ["clip", "caption"])

@@ -229,8 +229,7 @@ class SwinStage(nn.Module):
         width, heads = config.stage_width(stage), config.heads[stage]
         self.window, self.side = config.stage_window(stage), config.stage_side(stage)
         self.blocks = nn.ModuleList(
-            SwinBlock(width, heads, self.window, round(width * config.mlp_ratio))
-            for _ in range(config.depths[stage])
+            SwinBlock(width, heads, self.window, round(width * config.mlp_ratio)) for _ in range(config.depths[stage])
         )
         self.downsample = PatchMerging(width) if shrinks else None
 
@@ -275,9 +274,7 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
         """Windows (n * windows, tokens, c); ``mask`` (windows, tokens, tokens) is added to each image's windows."""
         count, tokens, width = x.shape
-        query, key, value = (
-            self.qkv(x).view(count, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        )
+        query, key, value = self.qkv(x).view(count, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         bias = self.relative_position_bias_table[places].permute(2, 0, 1)[None]
         if mask is not None:
             bias = (bias + mask[:, None]).repeat(count // len(mask), 1, 1, 1)
@@ -387,8 +384,7 @@ class CrossAttention(nn.Module):
     def forward(self, queries: Tensor, embedding: Tensor) -> Tensor:
         sources = {"query": queries, "key": embedding, "value": embedding}
         query, key, value = (
-            self.self[name](source).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for name, source in sources.items()
+            self.self[name](source).unflatten(-1, (self.heads, -1)).transpose(1, 2) for name, source in sources.items()
         )
         mixed = F.scaled_dot_product_attention(query, key, value)
         return self.output(mixed.transpose(1, 2).flatten(2), queries)

@@ -97,13 +97,13 @@ class TaggerSetup:
     prompt: str = ""
     """The user's words about the whole image, for taggers that are asked in words."""
 
-    def need_folder(self, get: str) -> Path:
-        """The folder; ``get`` says in an error how to come by it."""
+    def need_folder(self, name: str, get: str) -> Path:
+        """The folder of the tagger ``name``, or the one of that name in it; ``get`` says how to come by it."""
         if self.folder is None:
-            raise ModelMissing(f"this tagger is a network, and no folder was given: use --tagger-dir; {get}")
+            raise ModelMissing(f"the tagger {name} is a network, and no folder was given: use --tagger-dir; {get}")
         if not self.folder.is_dir():
-            raise ModelMissing(f"there is no folder {self.folder} for the tagger; {get}")
-        return self.folder
+            raise ModelMissing(f"there is no folder {self.folder} for the tagger {name}; {get}")
+        return self.folder / name if (self.folder / name).is_dir() else self.folder
 
 
 TAGGERS: dict[str, str] = {

@@ -61,7 +61,7 @@ class CaptionTagger:
     @classmethod
     def load(cls, setup: TaggerSetup) -> CaptionTagger:
         """From a folder as transformers writes it, and the instruction in it."""
-        folder = setup.need_folder(GET)
+        folder = setup.need_folder("caption", GET)
         return cls.from_folder(folder, prompt=setup.prompt, device=choose_device(setup.device))
 
     @classmethod
@@ -78,9 +78,7 @@ class CaptionTagger:
         from transformers import AutoModelForImageTextToText
 
         return cls(
-            load_model(
-                AutoModelForImageTextToText, folder, what="a model that describes pictures", device=device
-            ),
+            load_model(AutoModelForImageTextToText, folder, what="a model that describes pictures", device=device),
             _processor(folder),
             instruction=instruction or optional_text(folder / INSTRUCTION_FILE),
             prompt=prompt,

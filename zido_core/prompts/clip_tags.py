@@ -63,7 +63,7 @@ class ClipTagger:
     @classmethod
     def load(cls, setup: TaggerSetup) -> ClipTagger:
         """From a folder as transformers writes it, and the vocabulary in it."""
-        return cls.from_folder(setup.need_folder(GET), device=choose_device(setup.device))
+        return cls.from_folder(setup.need_folder("clip", GET), device=choose_device(setup.device))
 
     @classmethod
     def from_folder(

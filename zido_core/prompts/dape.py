@@ -39,7 +39,7 @@ class DapeTagger:
     @classmethod
     def load(cls, setup: TaggerSetup) -> DapeTagger:
         """From ``setup.folder``; see ``dape_files``."""
-        return cls.from_folder(setup.need_folder(GET), device=choose_device(setup.device))
+        return cls.from_folder(setup.need_folder("dape", GET), device=choose_device(setup.device))
 
     @classmethod
     def from_folder(
@@ -74,6 +74,4 @@ class DapeTagger:
         fired = torch.nonzero(chances > self.thresholds).flatten().tolist()
         tags = tuple(Tag(self.words[index], round(float(chances[index]), 4)) for index in fired)
         # A copy of its own: a view would keep the embeddings of the whole batch alive.
-        return Prompt(
-            text=", ".join(tag.name for tag in tags), tags=tags, embedding=embedding.clone().numpy()
-        )
+        return Prompt(text=", ".join(tag.name for tag in tags), tags=tags, embedding=embedding.clone().numpy())

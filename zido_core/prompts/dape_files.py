@@ -27,10 +27,7 @@ THRESHOLDS = "ram_tag_list_threshold.txt"
 SETTINGS = "config.json"
 """Optional: what no weight tells, for networks of other sizes; see ``Settings``."""
 
-GET = (
-    f"`zido models get dape` fetches all four files: {BASE}.safetensors, {LORA}.safetensors, "
-    f"{TAG_LIST}, {THRESHOLDS}"
-)
+GET = f"`zido models get dape` fetches all four files: {BASE}.safetensors, {LORA}.safetensors, {TAG_LIST}, {THRESHOLDS}"
 """What to do when a file is missing or wrong."""
 
 UNUSED = ("tag_encoder.", "text_decoder.", "relative_position_index", "attn_mask")
@@ -112,9 +109,7 @@ def load_tags(folder: Path, network: Ram) -> tuple[tuple[str, ...], Tensor]:
     try:
         thresholds = torch.tensor([float(line) for line in _lines(folder / THRESHOLDS)])
     except ValueError as error:
-        raise ModelMissing(
-            f"{folder / THRESHOLDS}: {error}; expected a number in every line; {GET}"
-        ) from error
+        raise ModelMissing(f"{folder / THRESHOLDS}: {error}; expected a number in every line; {GET}") from error
     for name, count in ((TAG_LIST, len(words)), (THRESHOLDS, len(thresholds))):
         if count != network.config.tags:
             expected = f"expected {network.config.tags}, as the weights know"
@@ -138,9 +133,7 @@ def _open(folder: Path, stem: str, expected: str) -> Checkpoint:
     if not folder.is_dir():
         raise ModelMissing(f"there is no folder {folder} for the tagger dape; {GET}")
     if not path.exists() and (folder / f"{stem}.pth").exists():
-        raise ModelMissing(
-            f"found {stem}.pth in {folder}; `zido models import {folder}` makes {path.name} of it"
-        )
+        raise ModelMissing(f"found {stem}.pth in {folder}; `zido models import {folder}` makes {path.name} of it")
     if not path.exists():
         raise ModelMissing(f"{path} is missing ({expected}); {GET}")
     checkpoint = open_checkpoint(path, get=GET)

@@ -30,9 +30,7 @@ def load_model(auto: Any, folder: Path, *, what: str, device: str) -> Any:
     )
     missing = sorted(report["missing_keys"])
     if missing:
-        raise ModelMissing(
-            f"the weights in {folder} lack {len(missing)} tensors, such as {missing[0]}; {get}"
-        )
+        raise ModelMissing(f"the weights in {folder} lack {len(missing)} tensors, such as {missing[0]}; {get}")
     return model.eval().requires_grad_(False).to(device)
 
 

@@ -121,11 +121,11 @@ def impostor(head: bytes) -> str | None:
     return None
 
 
-def fault_of(path: Path) -> str | None:
-    """What is wrong with a file of a model by its head and its length, without torch; None if nothing shows."""
+def fault_of(path: Path, suffix: str) -> str | None:
+    """What is wrong with a file that should have this suffix, by its head and length; None if nothing shows."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if path.suffix != ".safetensors":
+    if suffix != ".safetensors":
         return impostor(head)
     return _other_format(path) or (None if _is_whole(path) else "damaged or cut short")
 

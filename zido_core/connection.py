@@ -58,10 +58,11 @@ class Connection:
         self._over.set()
         self._watch.join()
 
-    @property
-    def stalled(self) -> str:
-        """Why it was given up; empty if it was not."""
-        return f"nothing came for {self._policy.stall:g} s" if self._stalled else ""
+    def failure(self, error: object = None) -> str:
+        """Why it ended, in words: that it was given up, or else the error; empty for neither."""
+        if self._stalled or isinstance(error, TimeoutError):
+            return f"next to nothing came for {self._policy.stall:g} s"
+        return "" if error is None else f"no connection ({error})"
 
     def open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         """Send a request and wait for the head of the answer."""

@@ -118,8 +118,8 @@ def fetch(
         except Again as again:
             failures = 1 if part.size - before >= REAL_PROGRESS else failures + 1
             if failures > policy.retries:
-                tries = f"after {policy.retries} retries" if policy.retries else "at once"
-                raise DownloadFailed(f"{_host(url)} gave up {tries}: {again}") from again
+                tries = "1 attempt" if failures == 1 else f"{failures} attempts"
+                raise DownloadFailed(f"{_host(url)} gave up after {tries}: {again}") from again
             _sleep(min(max(policy.back_off * 2 ** (failures - 1), again.wait), LONGEST_WAIT), check)
 
 
@@ -147,7 +147,10 @@ class Part:
 
     def describe(self, validator: str | None) -> None:
         """Note what this part is of."""
-        self._note.write_text(json.dumps({"url": self._url, "validator": validator}), encoding="utf-8")
+        try:
+            self._note.write_text(json.dumps({"url": self._url, "validator": validator}), encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(self, error, 0) from error
 
     def discard(self) -> None:
         """Begin anew next time."""
@@ -221,7 +224,7 @@ def _open(connection: Connection, url: str, part: Part) -> http.client.HTTPRespo
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise DownloadFailed(f"{_host(url)} has no valid certificate ({reason.verify_message})") from error
-        raise Again(connection.stalled or f"no connection ({reason})") from error
+        raise Again(connection.failure(reason)) from error
 
 
 def _refusal(error: urllib.error.HTTPError, part: Part) -> Exception:
@@ -287,7 +290,7 @@ def _receive(
             try:
                 chunk = connection.read(response)
             except (OSError, http.client.HTTPException, ValueError) as error:
-                raise Again(connection.stalled or f"the connection broke ({error})") from error
+                raise Again(connection.failure(error)) from error
             if not chunk:
                 break
             rest = memoryview(chunk)
@@ -297,14 +300,14 @@ def _receive(
                 except OSError as error:
                     raise _unwritable(part, error, (total or done) - part.size) from error
             done += len(chunk)
-    if connection.stalled:
-        raise Again(connection.stalled)
+    if reason := connection.failure():
+        raise Again(reason)
 
 
 def _accept(part: Part, told: Told, *, resumed: bool) -> Fetched:
     """Look at the whole file on the disk; what is wrong never gets its name."""
     size = part.size
-    fault = fault_of(part.path) if part.target.suffix == ".safetensors" or not size else None
+    fault = fault_of(part.path, part.target.suffix)
     with part.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if told.total is not None and size != told.total:

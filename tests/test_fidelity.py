@@ -5,7 +5,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from zido_core.errors import BadInput
-from zido_core.metrics.fidelity import ergas, luma, psnr, sam, ssim
+from zido_core.metrics.fidelity import ergas, halved, luma, ms_ssim, psnr, sam, ssim
 
 RNG = np.random.default_rng(6)
 TRUTH = RNG.random((3, 40, 33))
@@ -37,6 +37,50 @@ def test_ssim_is_wangs(peak):
     assert ssim(IMAGE * peak, TRUTH * peak, peak=peak) == pytest.approx(
         naive_ssim(IMAGE * peak, TRUTH * peak, peak)
     )
+
+
+def naive_ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Scale by scale and band by band, from the definition."""
+    kernel = np.exp(-(np.arange(-5, 6)[:, None] ** 2 + np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    kernel /= kernel.sum()
+    products = []
+    for one, two in zip(a, b, strict=True):
+        product = 1.0
+        for scale, exponent in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+            x, y = (sliding_window_view(plane, (11, 11)) for plane in (one, two))
+            mx, my, xx, yy, xy = (np.einsum("ijkl,kl", p, kernel) for p in (x, y, x * x, y * y, x * y))
+            term = (2 * (xy - mx * my) + 0.03**2) / (xx - mx**2 + yy - my**2 + 0.03**2)
+            if scale == 4:
+                term *= (2 * mx * my + 0.01**2) / (mx**2 + my**2 + 0.01**2)
+            product *= max(term.mean(), 0) ** exponent
+            one, two = (
+                (p[0::2, 0::2] + p[1::2, 0::2] + p[0::2, 1::2] + p[1::2, 1::2]) / 4
+                for p in (plane[: len(plane) // 2 * 2, : plane.shape[1] // 2 * 2] for plane in (one, two))
+            )
+        products.append(product)
+    return float(np.mean(products))
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.5])
+def test_ms_ssim_is_wangs(noise):
+    truth = RNG.random((2, 176, 183))
+    image = truth + RNG.normal(0, noise, truth.shape)
+    assert ms_ssim(image, truth) == pytest.approx(naive_ms_ssim(image, truth))
+
+
+def test_ms_ssim_of_equal_unlike_masked_and_small_images():
+    truth = RNG.random((1, 200, 180))
+    valid = np.ones((200, 180), bool)
+    valid[:16, :16] = False
+    assert ms_ssim(truth, truth) == pytest.approx(1)
+    assert ms_ssim(1 - truth, truth) == 0
+    assert ms_ssim(np.where(valid, truth, 9), truth, valid) == pytest.approx(1)
+    assert math.isnan(ms_ssim(truth[:, :160], truth[:, :160]))
+    assert math.isnan(ms_ssim(truth, truth, np.zeros_like(valid)))
+
+
+def test_halved_leaves_out_what_has_no_pair():
+    np.testing.assert_array_equal(halved(np.arange(15.0).reshape(3, 5)), [[3, 5]])
 
 
 @pytest.mark.parametrize(("error", "peak", "expected"), [(0.1, 1, 20), (0.01, 1, 40), (25.5, 255, 20)])

@@ -20,6 +20,9 @@ Mask = NDArray[np.bool_]
 
 _SSIM_RADIUS, _SSIM_SIGMA = 5, 1.5
 
+_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the five scales of MS-SSIM, finest first (Wang et al. 2003)."""
+
 
 def luma(image: Image) -> NDArray[np.float64]:
     """The Y channel (1, h, w) in which papers of super-resolution measure: BT.601 studio swing, 16/255 to
@@ -55,9 +58,41 @@ def ssim(image: Image, truth: Image, valid: Mask | None = None, *, peak: float =
     if not counted.any():
         return math.nan
     maps = [
-        _ssim_map(a.astype(np.float64), b.astype(np.float64), peak) for a, b in zip(image, truth, strict=True)
+        _ssim_maps(a.astype(np.float64), b.astype(np.float64), peak)[0]
+        for a, b in zip(image, truth, strict=True)
     ]
     return float(np.mean([each[counted].mean() for each in maps]))
+
+
+def ms_ssim(image: Image, truth: Image, valid: Mask | None = None, *, peak: float = 1.0) -> float:
+    """Multi-scale structural similarity (Wang et al. 2003), mean over bands; sides of at least 161 pixels.
+
+    Contrast and structure at five scales, luminance at the coarsest; means of 2 x 2 pixels lead from one to the
+    next. Negative means, which no power has, count as 0.
+    """
+    require_same_shape(image, truth)
+    counted = np.ones(image.shape[1:], bool) if valid is None else valid
+    pair = [each.astype(np.float64) for each in (image, truth)]
+    product = np.ones(len(image))
+    for scale, exponent in enumerate(_SCALES, start=1):
+        if min(pair[0].shape[1:]) <= 2 * _SSIM_RADIUS:
+            return math.nan
+        windows = _whole_windows(counted, pair[0].shape[1:])
+        if not windows.any():
+            return math.nan
+        last = scale == len(_SCALES)
+        maps = [_ssim_maps(a, b, peak)[0 if last else 1] for a, b in zip(*pair, strict=True)]
+        product *= np.array([max(each[windows].mean(), 0) for each in maps]) ** exponent
+        counted = halved(counted) == 1
+        pair = [halved(each) for each in pair]
+    return float(product.mean())
+
+
+def halved(image: Image) -> NDArray[np.float64]:
+    """Means of 2 x 2 pixels of (..., h, w); an odd last row or column is left out."""
+    height, width = (length // 2 for length in image.shape[-2:])
+    blocks = image[..., : 2 * height, : 2 * width].reshape(*image.shape[:-2], height, 2, width, 2)
+    return np.asarray(blocks.mean((-3, -1), dtype=np.float64))
 
 
 def sam(image: Image, truth: Image, valid: Mask | None = None) -> float:
@@ -117,17 +152,18 @@ def _whole_windows(valid: Mask | None, size: tuple[int, ...]) -> Mask:
     return np.asarray(sliding_window_view(rows, window, axis=1).all(-1))
 
 
-def _ssim_map(a: NDArray[np.float64], b: NDArray[np.float64], peak: float) -> NDArray[np.float64]:
+def _ssim_maps(
+    a: NDArray[np.float64], b: NDArray[np.float64], peak: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Similarity of every window, and its part without luminance: contrast and structure."""
     mean_a, mean_b = _gaussian(a), _gaussian(b)
     variance_a = _gaussian(a * a) - mean_a**2
     variance_b = _gaussian(b * b) - mean_b**2
     covariance = _gaussian(a * b) - mean_a * mean_b
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    return np.asarray(
-        (2 * mean_a * mean_b + c1)
-        * (2 * covariance + c2)
-        / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))
-    )
+    structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return np.asarray(luminance * structure), np.asarray(structure)
 
 
 def _gaussian(image: NDArray[np.float64]) -> NDArray[np.float64]:

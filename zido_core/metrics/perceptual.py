@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .fidelity import Image, Mask, require_same_shape
+from .fidelity import Image, Mask, halved, require_same_shape
 from .spectrum import windowed
 
 _GMSD_C = 170 / 255**2
@@ -26,7 +26,7 @@ def gmsd(image: Image, truth: Image, valid: Mask | None = None) -> float:
     require_same_shape(image, truth)
     if min(image.shape[1:]) < 6:
         return math.nan
-    first, second = (_gradient(_halved(each.mean(0, dtype=np.float64))) for each in (image, truth))
+    first, second = (_gradient(halved(each.mean(0, dtype=np.float64))) for each in (image, truth))
     similarity = (2 * first * second + _GMSD_C) / (first**2 + second**2 + _GMSD_C)
     if valid is not None:
         similarity = similarity[_without_neighbours(valid)]
@@ -61,11 +61,6 @@ def spectrum_distance(image: Image, truth: Image, valid: Mask | None = None) -> 
     return float(np.abs(difference[1:]).mean())
 
 
-def _halved(gray: NDArray[np.float64]) -> NDArray[np.float64]:
-    height, width = (length // 2 * 2 for length in gray.shape)
-    return np.asarray(gray[:height, :width].reshape(height // 2, 2, width // 2, 2).mean((1, 3)))
-
-
 def _gradient(gray: NDArray[np.float64]) -> NDArray[Any]:
     """Prewitt magnitude inside the image, (h - 2, w - 2)."""
     columns = (gray[:-2] + gray[1:-1] + gray[2:]) / 3
@@ -75,6 +70,6 @@ def _gradient(gray: NDArray[np.float64]) -> NDArray[Any]:
 
 def _without_neighbours(valid: Mask) -> Mask:
     """Pixels of the gradient map that no invalid pixel touches."""
-    whole = _halved(valid.astype(np.float64)) == 1
+    whole = halved(valid) == 1
     rows = whole[:-2] & whole[1:-1] & whole[2:]
     return np.asarray(rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:])

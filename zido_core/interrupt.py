@@ -6,6 +6,7 @@ import _thread
 import contextlib
 import os
 import signal
+import socket
 import threading
 from types import FrameType, TracebackType
 from typing import Any
@@ -23,37 +24,55 @@ LEAVE_AFTER = 1.9
 
 
 class Interrupt:
-    """While this context lasts, SIGINT and SIGTERM cancel the token; only for the main thread."""
+    """While this context lasts, SIGINT and SIGTERM cancel the token; only for the main thread.
+
+    A thread of its own hears of signals through a socket, because Python's handlers run only between two
+    instructions of the main thread, which may be deep in a long computation.
+    """
 
     def __init__(self, token: CancelToken) -> None:
         self._token = token
-        self._timers: list[threading.Timer] = []
         self._before: dict[signal.Signals, Any] = {}
+        self._signals = 0
+        self._insisting = False
+        self._over = threading.Event()
 
     def __enter__(self) -> CancelToken:
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        self._wakeup = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._on_signal)
+        self._watcher = threading.Thread(target=self._watch, name="interrupt", daemon=True)
+        self._watcher.start()
         return self._token
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for timer in self._timers:
-            timer.cancel()
+        self._over.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        self._mouth.close()
+        self._watcher.join()
+        self._ear.close()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._token.cancelled:
+        self._signals += 1
+        if self._signals > 1 or self._insisting:
             raise KeyboardInterrupt
+
+    def _watch(self) -> None:
+        """Wait for the first signal; then see to it that the process ends in time."""
+        if not self._ear.recv(1):
+            return  # the context is over, and the other end closed
         self._token.cancel()
-        self._timers = [
-            threading.Timer(INSIST_AFTER, _interrupt_main_thread),
-            threading.Timer(LEAVE_AFTER, _leave),
-        ]
-        for timer in self._timers:
-            timer.daemon = True
-            timer.start()
+        if not self._over.wait(INSIST_AFTER):
+            self._insisting = True
+            _interrupt_main_thread()
+        if not self._over.wait(LEAVE_AFTER - INSIST_AFTER):
+            _leave()
 
 
 def _interrupt_main_thread() -> None:

@@ -9,20 +9,27 @@ import pytest
 from zido_core import errors
 from zido_core.job import (
     MESSAGES,
+    Bye,
+    Cancel,
     Cancelled,
     CancelToken,
     Done,
     Eta,
     Failed,
+    Heartbeat,
+    Hello,
     Job,
     Plan,
     Preview,
     Progress,
+    Shutdown,
     Stage,
     Started,
     Warning,  # noqa: A004 - the event
     decode,
     encode,
+    from_bytes,
+    to_bytes,
 )
 from zido_core.options import Options
 
@@ -51,6 +58,11 @@ EXAMPLES = [
     Done(output="b.tif", seconds=3.25, output_size=(12, 16), crs="EPSG:4326"),
     Failed(message="no", kind="BadInput", code=65),
     Cancelled(),
+    Cancel(),
+    Shutdown(),
+    Hello(zido="1.2.3", python="3.11.2", pid=7, device="cuda:0", device_bytes=8 * 2**30, models=("mini",)),
+    Heartbeat(stage="denoising", memory_bytes=2**30),
+    Bye(reason="nothing to do"),
 ]
 
 
@@ -59,6 +71,25 @@ def test_a_message_survives_its_line(message):
     line = encode(message)
     assert "\n" not in line
     assert decode(line) == message
+
+
+def test_a_message_survives_a_pipe_also_with_a_file_name_that_is_no_unicode():
+    strange = Job(input="a\udcff.tif")
+    line = to_bytes(strange)
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    assert from_bytes(line) == strange
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe\n", b'{"v": 1, "type": "bye", "rea'])
+def test_bytes_that_are_no_message_are_told(line):
+    with pytest.raises(errors.ConfigurationError, match="not a message"):
+        from_bytes(line)
+
+
+def test_a_foreign_version_is_told_apart_from_noise():
+    with pytest.raises(errors.ProtocolMismatch, match="version 2"):
+        decode('{"v": 2, "type": "hello"}')
 
 
 def test_every_kind_of_message_has_an_example():

@@ -16,6 +16,7 @@ built-in that a caller of such a function would catch, and carries the exit code
     ├── OutputNotWritable (73, OSError)     exists already, no permission, no such folder
     ├── OutputFailed (74, OSError)          disk full, or what was written does not read back
     ├── ConfigurationError (78, ValueError) a prompts file, a model card or a settings file is wrong
+    │   └── ProtocolMismatch                host and worker are of versions that do not understand each other
     └── Cancelled (130)
 """
 
@@ -75,6 +76,10 @@ class OutputFailed(ZidoError, OSError):
 
 class ConfigurationError(ZidoError, ValueError):
     exit_code = 78
+
+
+class ProtocolMismatch(ConfigurationError):
+    pass
 
 
 class Cancelled(ZidoError):

@@ -6,6 +6,9 @@ travel: files do.
 
 The order is Started, Plan, then Stage, Progress, Warning and Preview as they come, and exactly one of Done,
 Failed and Cancelled at the end. The pipeline tells Plan to Preview; who runs it tells the others.
+
+A worker says Hello before the first job, Heartbeat all the time, and Bye before it leaves; a host may ask it to
+Cancel and to Shutdown.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from .options import Options
 PROTOCOL = 1
 """Version of the lines; a change that an older reader would misunderstand raises it."""
 
+LINE_LIMIT = 64 * 1024
+"""Longest line, bytes, its break included; guards either side against the other."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -40,8 +46,18 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """Stop the jobs sent so far; each of them still ends with one last event."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shutdown:
+    """Stop whatever runs, and leave."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
-    """Root of all that is told about a running job."""
+    """Root of all that is told: of a running job, or of the worker that does it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,22 +207,72 @@ class Cancelled(Event):
     """The job was stopped on request; there is no result."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hello(Event):
+    """A worker is ready for jobs."""
+
+    zido: str
+    """Its version."""
+
+    python: str
+    """The version of its Python."""
+
+    pid: int
+    """Its process."""
+
+    device: str
+    """What will compute unless a job says otherwise: ``cpu``, ``cuda:0``, ``mps``."""
+
+    device_title: str = ""
+    """The product's name."""
+
+    device_bytes: int = 0
+    """Memory of the device; on a CPU the machine's."""
+
+    free_bytes: int = 0
+    """What of it is free now."""
+
+    models: tuple[str, ...] = ()
+    """Models whose files came with zido, so that they work at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat(Event):
+    """The worker lives; said every few seconds, whatever else it does."""
+
+    stage: str | None = None
+    """What it is doing; None: it waits for a job."""
+
+    memory_bytes: int | None = None
+    """Memory of its process; None where there is no telling."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bye(Event):
+    """The worker leaves."""
+
+    reason: str
+    """Why, in words."""
+
+
 EventSink = Callable[[Event], None]
 """Takes every event as it happens; must be quick, because the work waits for it."""
 
-MESSAGES: Mapping[str, type[Job] | type[Event]] = {
+Message = Job | Cancel | Shutdown | Event
+"""What a line can hold: the first three go to a worker, events come back."""
+
+_EVENTS = (Started, Plan, Stage, Progress, Warning, Preview, Done, Failed, Cancelled, Hello, Heartbeat, Bye)
+
+MESSAGES: Mapping[str, type[Message]] = {
     "run": Job,
-    **{
-        cls.__name__.lower(): cls
-        for cls in (Started, Plan, Stage, Progress, Warning, Preview, Done, Failed, Cancelled)
-    },
+    **{cls.__name__.lower(): cls for cls in (Cancel, Shutdown, *_EVENTS)},
 }
 """The classes by the ``type`` of their lines."""
 
 _TYPES = {cls: name for name, cls in MESSAGES.items()}
 
 
-def encode(message: Job | Event) -> str:
+def encode(message: Message) -> str:
     """The message as one line of JSON, without the line break."""
     body: dict[str, Any] = {"v": PROTOCOL, "type": _TYPES[type(message)]}
     for part in dataclasses.fields(message):
@@ -220,7 +286,7 @@ def encode(message: Job | Event) -> str:
     return json.dumps(body, ensure_ascii=False, allow_nan=False)
 
 
-def decode(line: str) -> Job | Event | None:
+def decode(line: str) -> Message | None:
     """The message of a line; None for a type that this version does not know."""
     try:
         body = json.loads(line)
@@ -229,7 +295,7 @@ def decode(line: str) -> Job | Event | None:
         shown = line if len(line) <= 80 else line[:77] + "..."
         raise errors.ConfigurationError(f"not a message of zido: {shown!r}") from None
     if version != PROTOCOL:
-        raise errors.ConfigurationError(
+        raise errors.ProtocolMismatch(
             f"the other side speaks version {version} of the protocol and this one version {PROTOCOL}; "
             "install the same version of zido on both"
         )
@@ -243,6 +309,19 @@ def decode(line: str) -> Job | Event | None:
         return cls(**values)
     except TypeError as error:
         raise errors.ConfigurationError(f"incomplete message {body['type']!r}: {error}") from None
+
+
+def to_bytes(message: Message) -> bytes:
+    """The line as it goes through a pipe; also for file names that are no valid Unicode."""
+    return encode(message).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def from_bytes(line: bytes) -> Message | None:
+    """The message of such a line."""
+    try:
+        return decode(line.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError:
+        return decode(line.decode("utf-8", "replace"))
 
 
 def _immutable(value: Any) -> Any:

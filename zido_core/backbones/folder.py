@@ -7,6 +7,7 @@ they come from: ``DIR/vae`` or ``DIR/stable-diffusion-2-base/vae``. Nothing is f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ PICKLES = (".bin", ".pth", ".ckpt", ".pt")
 
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Names in autoencoders that diffusers wrote before 2023, Stable Diffusion's own among them -> names of today."""
+
+POSITIONS = "position_ids"
+"""Tensor of old text encoders that is only counted."""
 
 TEXT_BATCH = 32
 """Prompts encoded at once, except on a CPU: there the last bits depend on how many they are."""
@@ -134,17 +138,20 @@ class TextEncoder:
     """CLIP's text encoder with its tokenizer."""
 
     def __init__(self, models: ModelFolder, *sources: str, dtype: torch.dtype, device: torch.device) -> None:
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        tokenizer, network = (models.needed(name, *sources) for name in ("tokenizer", "text_encoder"))
-        self.path = models.weights(network).path
+        tokenizer, folder = (models.needed(name, *sources) for name in ("tokenizer", "text_encoder"))
+        checkpoint = models.weights(folder)
+        self.path = checkpoint.path
         """Its file of weights."""
-        try:
-            self._tokenizer = CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
-            encoder: Any = CLIPTextModel.from_pretrained(network, local_files_only=True, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise ModelMissing(f"the text encoder in {network.parent} does not load ({error}): {models.get}") from error
-        self._network = encoder.eval().requires_grad_(False).to(device)
+        self._tokenizer = _load_tokenizer(models, tokenizer)
+        self._network = _clip(models.config(folder))
+        load_strictly(
+            self._network,
+            checkpoint.tensors(lambda name: None if name.endswith(POSITIONS) else _bare(name), dtype),
+            path=checkpoint.path,
+            get=models.get,
+            official=_bare,
+        )
+        self._network.to(device)
         self._device = device
 
     @torch.inference_mode()
@@ -163,7 +170,37 @@ class TextEncoder:
         return hidden
 
 
+def _clip(config: Mapping[str, Any]) -> Any:
+    """CLIP's text encoder without weights."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    with torch.device("meta"):
+        network = CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
+    for module in network.modules():
+        if hasattr(module, POSITIONS):  # counted, not trained, and in no file that is written today
+            setattr(module, POSITIONS, torch.arange(network.config.max_position_embeddings)[None])
+    return network
+
+
+def _load_tokenizer(models: ModelFolder, folder: Path) -> Any:
+    from transformers import CLIPTokenizer
+
+    for name in ("vocab.json", "merges.txt"):
+        if not (folder / name).is_file():
+            raise ModelMissing(f"there is no {name} in {folder}: {models.get}")
+    try:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelMissing(f"the tokenizer in {folder} does not load ({error}): {models.get}") from error
+
+
+def _bare(name: str) -> str:
+    """A text encoder's name of a tensor without what older versions of transformers put before it."""
+    return name.removeprefix("text_model.")
+
+
 def _vae_name(name: str) -> str:
-    *place, layer, kind = name.split(".")
-    old = ".attentions." in name and layer in OLD_ATTENTION
-    return ".".join([*place, OLD_ATTENTION[layer] if old else layer, kind])
+    """The name of today of an autoencoder's tensor."""
+    if ".attentions." not in name:
+        return name
+    return re.sub(r"(?<=\.)(query|key|value|proj_attn)(?=\.)", lambda old: OLD_ATTENTION[old[0]], name)

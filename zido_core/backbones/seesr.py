@@ -85,8 +85,8 @@ class SeesrBackbone:
         self.schedule = parts.schedule
         self.weights_hash = parts.weights_hash
         layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
-        self.unet = parts.unet.to(device=device, dtype=precision, memory_format=layout)
-        self.controlnet = parts.controlnet.to(device=device, dtype=precision, memory_format=layout)
+        self.unet = parts.unet.to(device=device, memory_format=layout)
+        self.controlnet = parts.controlnet.to(device=device, memory_format=layout)
         self.hint_embedding: nn.Module = take_hint_embedding(self.controlnet)
         self.vae: Any = parts.vae
         self.text: TextEncoder | None = parts.text

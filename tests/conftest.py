@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,22 @@ def pytest_configure(config: pytest.Config) -> None:
     package = importlib.util.module_from_spec(spec)
     sys.modules["zido"] = package
     spec.loader.exec_module(package)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests, and the processes that they start, remember nothing on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZIDO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def upscaler() -> Any:
+    """The embedded model, loaded once for all tests; nothing that runs through it may change it."""
+    from zido_core import Upscaler
+
+    return Upscaler.load(device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from .tiling.grid import Grid, Size, Tile, even_grid, partition
 
-MARGIN = 8
+MARGIN = 16
 """Input pixels around a core whose result the radiometry may look at."""
 
 CUT = 64

@@ -101,13 +101,16 @@ class BlockEnds:
         planes = self._planes(values, model, placement)
         core = within(setup.target_of(self.block.core), placement.target).slices
         small = model.cropped(within(self.block.core, outer))
-        array = planes[:, *core]
+        array, numbers = planes[:, *core], planes[self._positions(model)]
+        # Gaps hold nodata, NaN or anything; what the file says is measured where it says something.
+        holds = _enlarged(model.valid, placement, "nearest")
+        made = np.where(holds, numbers, values)[:, *core]
         return Finished(
             array=array,
             alpha=None if model.raster.alpha is None else self._alpha(model.raster.alpha, placement)[core],
-            valid=_enlarged(model.raster.valid, placement, "nearest")[core],
+            valid=_enlarged(model.raster.valid, placement, "nearest")[0][core],
             seen=stretch.to_unit(small.filled),
-            made=stretch.to_unit(array[self._positions(model)]),
+            made=stretch.to_unit(made),
             measured=np.logical_and.reduce(small.raster.every_band_valid),
         )
 
@@ -164,7 +167,7 @@ class BlockEnds:
 
     def _alpha(self, alpha: NDArray[Any], placement: Placement) -> NDArray[Any]:
         """Opacity (H, W) in the output's data type; full is full in both types."""
-        large = _enlarged(alpha, placement, "nearest" if self.survey.hard_alpha else "bicubic")
+        large = _enlarged(alpha, placement, "nearest" if self.survey.hard_alpha else "bicubic")[0]
         old, new = limits_of(alpha.dtype), limits_of(self.setup.dtype)
         if old is not None and new is not None:
             large = np.rint(large * (new[1] / old[1])).clip(0, new[1])
@@ -189,6 +192,8 @@ def within(tile: Tile, outer: Tile) -> Tile:
     return tile.shifted(-outer.row, -outer.col)
 
 
-def _enlarged(plane: NDArray[Any], placement: Placement, kernel: Kernel) -> NDArray[Any]:
-    large: NDArray[Any] = placement.enlarge(plane[None], slice(0, placement.target.height), kernel)[0]
+def _enlarged(planes: NDArray[Any], placement: Placement, kernel: Kernel) -> NDArray[Any]:
+    """(bands, H, W) of (bands, h, w) or (h, w)."""
+    crop: NDArray[Any] = planes if planes.ndim == 3 else planes[None]
+    large: NDArray[Any] = placement.enlarge(crop, slice(0, placement.target.height), kernel)
     return large

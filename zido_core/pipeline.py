@@ -257,6 +257,8 @@ class _Run:
     def advance(self, work: int) -> None:
         """So much more work is done; stops the run if somebody asked for it."""
         self.cancel.check()
+        if not work:  # the first of two looks at a tile
+            return
         self.done += work
         eta = self.eta.update(self.done, self.setup.work)
         self.emit(Progress(done=self.done, total=self.setup.work, eta=eta))

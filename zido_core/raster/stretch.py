@@ -153,9 +153,12 @@ def _between(values: NDArray[Any], percents: tuple[float, float], dtype: np.dtyp
     """From percentile to percentile; from the least to the largest value where these are equal."""
     if not values.size:
         return _whole_type(dtype)
+    numbers = np.finfo(np.result_type(dtype, np.float32))
+    largest = float(numbers.max) / 4  # their difference is a number, too
     for pair in (percents, (0.0, 100.0)):
         lo, hi = (float(value) for value in np.percentile(values, pair))
-        if np.float32(lo) < np.float32(hi):
+        lo, hi = max(lo, -largest), min(hi, largest)
+        if hi - lo >= float(numbers.tiny) and numbers.dtype.type(lo) < numbers.dtype.type(hi):
             mode = "minmax" if pair == (0.0, 100.0) else f"percentile:{pair[0]:g},{pair[1]:g}"
             return Stretch(lo=lo, hi=hi, mode=mode)
     # One value everywhere: any width will do, but it must be seen at that value's precision.

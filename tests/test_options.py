@@ -182,6 +182,10 @@ def test_the_record_holds_what_can_change_the_result_and_nothing_else():
     json.dumps(record, allow_nan=False)
 
 
+TILES = dataclasses.replace(MINI, tile_size=512, tile_overlap=128)
+"""A model with these tiles, whatever suits the embedded one best."""
+
+
 @pytest.mark.parametrize(
     ("given", "overlap"),
     [
@@ -195,7 +199,7 @@ def test_the_record_holds_what_can_change_the_result_and_nothing_else():
     ],
 )
 def test_the_overlap_follows_the_tile_size_and_the_fusion(given, overlap):
-    assert resolve(Options(**given), MINI, "raster").tile_overlap == overlap
+    assert resolve(Options(**given), TILES, "raster").tile_overlap == overlap
 
 
 @pytest.mark.parametrize(
@@ -220,7 +224,7 @@ def test_a_mixture_is_gaussian_unless_asked_otherwise(given, weights):
 )
 def test_tiles_that_the_model_cannot_do_are_refused_with_a_proposal(given, told):
     with pytest.raises(InvalidOptions, match=told):
-        resolve(Options(**given), MINI, "raster")
+        resolve(Options(**given), TILES, "raster")
 
 
 def test_resolved_options_repeat_only_names_of_options():

@@ -85,6 +85,7 @@ def test_every_option_reaches_the_pipeline(pipeline, spec):
     by_name = {
         "model": "mini",
         "fidelity": "0.25",
+        "strength": "0.5",
         "bands": "3,2,1",
         "creation_options": "A=1",
         "stretch": "minmax",

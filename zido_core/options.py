@@ -22,6 +22,7 @@ from .catalog import (
     ModelDescriptor,
     Precision,
     Preset,
+    SamplerName,
     Start,
     Switch,
     TaggerName,
@@ -154,6 +155,26 @@ class Options:
         help="begin with the noisy input (lr) or with noise alone", effect="lr keeps colours and layout better",
     )
     """What the first step sees; None: the model's own."""
+
+    strength: float | None = option(
+        None, group="sampling", minimum=0.01, maximum=1,
+        help="how much of the input is noised away, when sampling starts from it",
+        effect="less stays closer to the input, and takes less time",
+    )
+    """Share of the steps that are done with ``start`` lr; None: the model's own."""
+
+    sampler: SamplerName | None = option(
+        None, group="sampling", advanced=True,
+        help="how noise is taken away in steps; dpm++ and unipc need fewer",
+    )
+    """Solver of the diffusion; None: the model's own."""
+
+    noise_level: int | None = option(
+        None, group="sampling", advanced=True, minimum=0, maximum=999,
+        help="how much noise to expect in the input; for models that are told it, such as sd-x4",
+        effect="more cleans a poor input, and invents more",
+    )
+    """Training time of the noise that the model's view of the input gets; None: the model's own."""
 
     controlnet_conditioning_scale: float | None = option(
         None, group="sampling", advanced=True, minimum=0, maximum=2,
@@ -315,6 +336,9 @@ class ResolvedOptions(Options):
     steps: int
     guidance_scale: float
     start: Start
+    strength: float
+    sampler: SamplerName
+    noise_level: int
     controlnet_conditioning_scale: float
     color_fix: ColorFix
     consistency: Literal["on", "off"]
@@ -356,6 +380,9 @@ def _model_defaults(descriptor: ModelDescriptor, kind: Kind, options: Options) -
         "steps": descriptor.steps,
         "guidance_scale": descriptor.guidance_scale,
         "start": descriptor.start,
+        "strength": descriptor.strength,
+        "sampler": descriptor.sampler,
+        "noise_level": descriptor.noise_level,
         "controlnet_conditioning_scale": descriptor.controlnet_conditioning_scale,
         "color_fix": descriptor.color_fix_raster if raster else descriptor.color_fix_photo,
         "consistency": descriptor.consistency_raster if raster else descriptor.consistency_photo,

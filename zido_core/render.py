@@ -19,7 +19,8 @@ from .options import ResolvedOptions
 from .prompts.base import Prompt, Tag
 from .prompts.vocabulary import phrases
 from .sampling.denoise import PromptPlan, denoise
-from .sampling.schedule import scheduler_for, under_noise
+from .sampling.samplers import EMBEDDED, sampler_for
+from .sampling.schedule import Noise, Scheduler, first_step, under_noise
 from .sampling.windows import Windows, windows_for
 from .tiling.grid import Tile
 from .tiling.noise import START, position_noise
@@ -62,7 +63,7 @@ def work_of(block: Block, options: ResolvedOptions) -> int:
     work = canvas.height * canvas.width
     if options.fidelity < 1:
         windows = _windows_of(block, options)
-        count = sum(len(windows.at(step)) for step in range(options.steps))
+        count = sum(len(windows.at(step)) for step in range(_first_step(options), options.steps))
         work += count * _passes(options) * tile.height * tile.width
     return work
 
@@ -85,13 +86,10 @@ def render(
     latents = None
     if options.fidelity < 1:
         noise = _noise_of(backbone, block, options.seed)
-        scheduler = scheduler_for(backbone.schedule, options.steps, eta=backbone.schedule.eta)
-        start = scheduler.init_noise_sigma * noise(START)
-        if options.start == "lr":
-            start = under_noise(backbone.encode(condition), noise(START), backbone.schedule)
+        scheduler = sampler_for(options.sampler, backbone.schedule, options.steps)
         per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width
         latents = denoise(
-            start,
+            _start_of(backbone, condition, scheduler, noise, options),
             predict=lambda *crops: backbone.predict(condition, *crops),
             scheduler=scheduler,
             windows=_windows_of(block, options),
@@ -99,9 +97,26 @@ def render(
             guidance_scale=options.guidance_scale,
             tile_batch=options.tile_batch or AUTO_BATCH,
             noise=noise,
+            start=_first_step(options),
             on_tiles=lambda count: advance(count * per_window),
         )
     return backbone.decode(condition, latents, fidelity=options.fidelity)
+
+
+def _start_of(
+    backbone: Backbone[Any], condition: Any, scheduler: Scheduler, noise: Noise, options: ResolvedOptions
+) -> torch.Tensor:
+    """Noisy latents to begin with: noise alone, or the input under it."""
+    if options.start == "noise":
+        return scheduler.init_noise_sigma * noise(START)
+    clean, first = backbone.encode(condition), _first_step(options)
+    if first == 0 and options.sampler in EMBEDDED:
+        return under_noise(clean, noise(START), backbone.schedule)
+    return scheduler.add_noise(clean, noise(START), first)
+
+
+def _first_step(options: ResolvedOptions) -> int:
+    return 0 if options.start == "noise" else first_step(options.strength, options.steps)
 
 
 def _ended(text: str, user: str, suffix: str) -> str:

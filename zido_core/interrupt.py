@@ -70,12 +70,13 @@ class Interrupt:
         self._token.cancel()
         if not self._over.wait(INSIST_AFTER):
             self._insisting = True
-            _interrupt_main_thread()
+            interrupt_main_thread()
         if not self._over.wait(LEAVE_AFTER - INSIST_AFTER):
             _leave()
 
 
-def _interrupt_main_thread() -> None:
+def interrupt_main_thread() -> None:
+    """Raise KeyboardInterrupt, or what the handler of SIGINT does, in the main thread."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # also wakes it from waiting
     else:

@@ -145,6 +145,33 @@ class Upscaler:
         return _upscale(src, dst, chosen, lambda _: self.backbone, on_event, cancel)
 
 
+class KeptModel:
+    """Upscales whatever comes, and keeps the model loaded for the next image that needs the same one."""
+
+    def __init__(self) -> None:
+        self._loaded: tuple[tuple[object, ...], Backbone[Any]] | None = None
+
+    def upscale(
+        self,
+        src: str | os.PathLike[str] | ImageLike,
+        dst: str | os.PathLike[str] | None = None,
+        *,
+        options: Options | None = None,
+        on_event: EventSink | None = None,
+        cancel: CancelToken | None = None,
+    ) -> UpscaleResult:
+        """As the function ``upscale``."""
+        return _upscale(src, dst, options or Options(), self._backbone_for, on_event, cancel)
+
+    def _backbone_for(self, setup: Setup) -> Backbone[Any]:
+        options = setup.options
+        wanted = (options.model, options.device, options.precision, options.model_dir)
+        if self._loaded is None or self._loaded[0] != wanted:
+            self._loaded = None  # two may not fit into memory
+            self._loaded = wanted, _backbone_for(setup)
+        return self._loaded[1]
+
+
 def _backbone_for(setup: Setup) -> Backbone[Any]:
     options = setup.options
     precision = devices.torch_dtype(options.precision)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from .errors import Cancelled, ModelMissing, OutOfMemory, OutputFailed, OutputNotWritable, ZidoError
 from .job import Cancelled as WasCancelled
@@ -24,10 +25,12 @@ def run(
     index: int = 1,
     count: int = 1,
     written: Collection[str] = (),
+    upscale: Callable[..., Any] | None = None,
 ) -> Done | Failed | WasCancelled:
     """Do the job. Returns the last event, which ``on_event`` has also got.
 
     ``written``: results of earlier jobs, which this one must not replace whatever its options allow.
+    ``upscale``: what does it, called like `pipeline.upscale`, which it is by default.
     """
     began = time.monotonic()
     plans: list[Plan] = []
@@ -46,7 +49,8 @@ def run(
         from . import pipeline
 
         cancel.check()
-        result = pipeline.upscale(job.input, job.output, options=job.options, on_event=listen, cancel=cancel)
+        work = upscale or pipeline.upscale
+        result = work(job.input, job.output, options=job.options, on_event=listen, cancel=cancel)
         last: Done | Failed | WasCancelled = Done(
             output=None if result.path is None else str(result.path),
             seconds=time.monotonic() - began,

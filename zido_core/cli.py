@@ -171,6 +171,26 @@ def _upscale_all(jobs: Sequence[Job], cancel: CancelToken, *, as_json: bool, qui
     sink = sink_for(as_json=as_json, quiet=quiet)
     ends: list[Event] = []
     for index, job in enumerate(jobs, start=1):
+@app.command(
+    "worker",
+    help="Do jobs for another program, such as QGIS, with the model kept loaded: JSON lines come in on stdin and "
+    "go out on stdout (docs/worker.md). Ends when stdin does.",
+    short_help="Do jobs for another program: JSON lines on stdin and stdout.",
+)
+@click.option(
+    "--idle",
+    type=click.FloatRange(min=0),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="leave after so long without a job; 0: stay",
+)
+def worker(idle: float) -> int:
+    from . import worker as serving
+
+    return serving.serve(idle)
+
+
         written = [end.output for end in ends if isinstance(end, Done) and end.output]
         ends.append(run(job, sink, cancel, index=index, count=len(jobs), written=written))
         _report(ends[-1])

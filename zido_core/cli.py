@@ -11,6 +11,7 @@ import click
 
 from . import __version__
 from .catalog import MODELS
+from .cli_evaluate import evaluate
 from .errors import Cancelled, InvalidOptions
 from .interrupt import STOPPED, Interrupt
 from .job import Cancelled as WasCancelled
@@ -93,6 +94,9 @@ class Zido(click.Group):
 @click.version_option(__version__, "--version", message="zido %(version)s")
 def app() -> None:
     """Nothing happens before the command."""
+
+
+app.add_command(evaluate)
 
 
 @app.command("upscale", cls=UpscaleCommand, help="Upscale rasters and photographs.")

@@ -69,9 +69,9 @@ def _similarity(a: Plane, b: Plane) -> Plane:
 def _haar(gray: Plane, scale: int, turned: bool) -> Plane:
     """Haar coefficients of one scale and orientation, at every pixel."""
     side = 2**scale
-    half = np.repeat((1.0, -1.0), side // 2)
+    half: Plane = np.repeat((1.0, -1.0), side // 2)
     across, along = (np.ones(side), half) if turned else (half, np.ones(side))
-    return _filtered(_filtered(gray, across, 0), along, 1) / side
+    return np.asarray(_filtered(_filtered(gray, across, 0), along, 1) / side)
 
 
 def _box(gray: Plane, side: int) -> Plane:

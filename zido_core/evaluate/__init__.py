@@ -1,0 +1,1 @@
+"""Measure methods of enlargement on images whose truth is known: degrade, enlarge, compare."""

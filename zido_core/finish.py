@@ -14,6 +14,7 @@ from .blocks import Block
 from .color import fix_color
 from .raster.radiometry import (
     Placement,
+    Stretch,
     add_detail,
     back_project,
     fill_invalid,
@@ -109,8 +110,8 @@ class BlockEnds:
             array=array,
             alpha=None if model.raster.alpha is None else self._alpha(model.raster.alpha, placement)[core],
             valid=_enlarged(model.raster.valid, placement, "nearest")[0][core],
-            seen=stretch.to_unit(small.filled),
-            made=stretch.to_unit(made),
+            seen=_units(small.filled, stretch),
+            made=_units(made, stretch),
             measured=np.logical_and.reduce(small.raster.every_band_valid),
         )
 
@@ -167,11 +168,11 @@ class BlockEnds:
 
     def _alpha(self, alpha: NDArray[Any], placement: Placement) -> NDArray[Any]:
         """Opacity (H, W) in the output's data type; full is full in both types."""
-        large = _enlarged(alpha, placement, "nearest" if self.survey.hard_alpha else "bicubic")[0]
+        (large,) = _enlarged(alpha, placement, "nearest" if self.survey.hard_alpha else "bicubic")
         old, new = limits_of(alpha.dtype), limits_of(self.setup.dtype)
         if old is not None and new is not None:
             large = np.rint(large * (new[1] / old[1])).clip(0, new[1])
-        return large.astype(self.setup.dtype)
+        return np.asarray(large, self.setup.dtype)
 
 
 def read_bands(source: Source, window: Tile, bands: Sequence[int], survey: Survey) -> Bands:
@@ -190,6 +191,13 @@ def model_image(bands: Bands, setup: Setup, survey: Survey) -> NDArray[np.float3
 def within(tile: Tile, outer: Tile) -> Tile:
     """The same tile, counted from the corner of ``outer``."""
     return tile.shifted(-outer.row, -outer.col)
+
+
+def _units(numbers: NDArray[Any], stretch: Stretch) -> NDArray[np.float32]:
+    """Numbers in units of the stretch, farther than the model sees: highlights count, too, but not alone."""
+    wide = np.result_type(numbers.dtype, np.float32).type
+    units = (numbers - wide(stretch.lo)) * wide(1 / stretch.span)
+    return np.asarray(units.clip(-1, 2), np.float32)
 
 
 def _enlarged(planes: NDArray[Any], placement: Placement, kernel: Kernel) -> NDArray[Any]:

@@ -1,0 +1,184 @@
+"""Blocks: they tile the image, see the same tiles as the whole, and do not show."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.conftest import UTM, smooth_pixels
+from tests.rasters import DIFFUSED, TILES, read
+from zido_core import setup as decisions
+from zido_core.blocks import CUT, MARGIN, Block, Canvas, blocks_of, canvas_of
+from zido_core.metrics.consistency import seam_ratio
+from zido_core.resample import resize
+from zido_core.tiling.grid import Size, Tile, partition
+
+SIZES = [Size(1, 1), Size(7, 3), Size(64, 64), Size(65, 300), Size(500, 129)]
+
+
+def canvas(size: Size, *, tile: int = 32, overlap: int = 8, pixels_per_latent: int = 1) -> Canvas:
+    per_latent = Fraction(pixels_per_latent)
+    return canvas_of(size, tile=tile, overlap=overlap, multiple=8, pixels_per_latent=per_latent)
+
+
+@pytest.mark.parametrize("multiple", [1, 4, 16])
+@pytest.mark.parametrize("size", SIZES)
+def test_partitions_cover_once_and_evenly(size: Size, multiple: int) -> None:
+    parts = list(partition(size, 64, multiple=multiple))
+    count = np.zeros(size, int)
+    for part in parts:
+        assert max(part.size) <= 64
+        assert part.row % multiple == part.col % multiple == 0
+        count[part.slices] += 1
+    assert (count == 1).all()
+    assert len(parts) == -(-size.height // 64) * -(-size.width // 64)
+    for place in (2, 3):
+        lengths = {part[place] for part in parts}
+        assert max(lengths) - min(lengths) < 2 * multiple
+
+
+def test_a_partition_needs_a_side_that_can_be_cut() -> None:
+    with pytest.raises(ValueError, match="multiples of 16"):
+        list(partition(Size(9, 9), 24, multiple=16))
+
+
+@pytest.mark.parametrize("pixels_per_latent", [1, 2])
+@pytest.mark.parametrize("size", SIZES)
+def test_canvases_are_the_image_or_a_little_more(size: Size, pixels_per_latent: int) -> None:
+    whole = canvas(size, pixels_per_latent=pixels_per_latent)
+    for length, side, tile in zip(size, whole.grid.canvas, whole.grid.tile, strict=True):
+        latents = -(-length // pixels_per_latent)
+        assert side == (latents if latents >= 32 else -(-latents // 8) * 8)
+        assert tile == min(32, side)
+    count = np.zeros(size, int)
+    for tile in whole.input_tiles:
+        count[tile.slices] += 1
+    assert count.min() >= 1
+
+
+def test_a_latent_is_a_whole_number_of_input_pixels() -> None:
+    with pytest.raises(ValueError, match="3/2"):
+        canvas_of(Size(9, 9), tile=8, overlap=0, multiple=8, pixels_per_latent=Fraction(3, 2))
+
+
+@pytest.mark.parametrize("pixels_per_latent", [1, 2])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("side", [CUT, 2 * CUT, 40])
+def test_blocks_lie_as_they_say(size: Size, side: int, pixels_per_latent: int) -> None:
+    whole = canvas(size, pixels_per_latent=pixels_per_latent)
+    blocks = list(blocks_of(whole, side))
+    count = np.zeros(size, int)
+    for block in blocks:
+        count[block.core.slices] += 1
+        assert block.outer == block.core.pad(MARGIN, size)
+        assert block.region.intersect(block.outer) == block.outer
+        check_tiles(block, whole)
+    assert (count == 1).all()
+
+
+def check_tiles(block: Block, whole: Canvas) -> None:
+    """The block's tiles are the whole's, all that touch what the radiometry looks at."""
+    row, col = block.origin
+    tiles = [tile.shifted(row, col) for tile in block.grid]
+    assert tiles == [whole.grid.tiles[index] for index in block.tile_ids]
+    latents = Fraction(1, whole.pixels_per_latent)
+    for tile in set(whole.grid.tiles) - set(tiles):
+        seen = tile.scaled(whole.pixels_per_latent)
+        assert seen.intersect(block.outer) is None, latents
+    reach = Tile(row, col, *block.grid.canvas).scaled(whole.pixels_per_latent)
+    assert block.region == reach.intersect(Tile.whole(whole.size))
+
+
+@pytest.fixture
+def in_blocks(upscaler: Any, monkeypatch: pytest.MonkeyPatch):
+    """Upscale an image in memory in blocks of so many input pixels."""
+
+    def run(image: np.ndarray, side: int | None = None, **options: Any) -> np.ndarray:
+        if side is not None:
+            monkeypatch.setattr(decisions, "BLOCK_SIZE", 4 * side)
+        result = upscaler.upscale(image, **{**DIFFUSED, **options})
+        monkeypatch.undo()
+        assert side is None or result.manifest["blocks"] > 1
+        return result.image
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def houses(example_raster: Path) -> np.ndarray:
+    with rasterio.open(example_raster) as dataset:
+        return dataset.read()[:, 40:168, 64:160].transpose(1, 2, 0).copy()
+
+
+@pytest.mark.parametrize("color_fix", ["wavelet", "none"])
+def test_blocks_give_what_the_whole_gives(in_blocks, houses, color_fix: str) -> None:
+    """Tiles and noise are the whole's; only the outermost tiles of a region lack neighbours, far from the core."""
+    options = {"fidelity": 0.0, "color_fix": color_fix}
+    whole, blocks = in_blocks(houses, **options), in_blocks(houses, 64, **options)
+    difference = np.abs(whole.astype(int) - blocks)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
+    seams = [seams_at(each, houses, [256], [256]) for each in (blocks, whole)]
+    assert abs(seams[0] / seams[1] - 1) < 0.005
+
+
+def seams_at(made: np.ndarray, image: np.ndarray, rows: list[int], cols: list[int]) -> float:
+    """Seam ratio of an image (h, w, c) of 8 bits at these rows and columns."""
+    planes, small = (each.transpose(2, 0, 1) / np.float32(255) for each in (made, image))
+    return seam_ratio(planes, rows, cols, period=4, reference=resize(small, Size(*planes.shape[1:])))
+
+
+def test_colour_statistics_differ_little_between_blocks(in_blocks, houses) -> None:
+    """AdaIN and CIELAB take statistics of the block; a change of method must not make that worse unnoticed."""
+    whole, blocks = (in_blocks(houses, side, fidelity=1.0, color_fix="adain") for side in (None, 64))
+    assert np.abs(whole.astype(int) - blocks).mean() < 1.5
+
+
+@pytest.mark.parametrize("scale", [1.5, 3, 8])
+def test_blocks_at_other_scales(in_blocks, houses, scale: float) -> None:
+    image = houses[:80, :70]
+    options = {"fidelity": 1.0, "scale": scale, "consistency": "on"}
+    whole, blocks = in_blocks(image, **options), in_blocks(image, 64, **options)
+    difference = np.abs(whole.astype(int) - blocks)
+    # At fractional factors the passes of back-projection reach as far as there are, each weaker than the last.
+    assert difference.max() <= (2 if scale == 1.5 else 1)
+    assert (difference > 0).mean() < 0.01
+
+
+def test_files_in_blocks(make_raster, upscaler, tmp_path, monkeypatch) -> None:
+    """Nodata across blocks, alpha, extra bands: the file is that of one block."""
+    pixels = smooth_pixels((5, 90, 80), "uint16")
+    pixels[:, 30:70, 20:75] = 0
+    source = make_raster(pixels, nodata=0, **UTM)
+    options = {**TILES, "fidelity": 1.0, "extra_bands": "detail"}
+    whole = read(upscaler.upscale(source, tmp_path / "whole.tif", **options).path)
+    monkeypatch.setattr(decisions, "BLOCK_SIZE", 256)
+    result = upscaler.upscale(source, tmp_path / "blocks.tif", **options)
+    assert result.manifest["blocks"] == 4
+    made = read(result.path)
+    assert ((made == 0) == (whole == 0)).all()
+    assert np.abs(made.astype(int) - whole).max() <= 1
+
+
+def test_blocks_without_any_valid_pixel_are_not_computed(make_raster, upscaler, tmp_path, monkeypatch) -> None:
+    pixels = smooth_pixels((3, 200, 64), "uint8")
+    pixels[:, 64:] = 0
+    source = make_raster(pixels, nodata=0, **UTM)
+    monkeypatch.setattr(decisions, "BLOCK_SIZE", 256)
+    seen = []
+    condition = upscaler.backbone.condition
+    monkeypatch.setattr(
+        upscaler.backbone, "condition", lambda image, *more: (seen.append(image.shape), condition(image, *more))[1]
+    )
+    events: list[Any] = []
+    made = read(upscaler.upscale(source, tmp_path / "out.tif", on_event=events.append, **TILES, fidelity=1.0).path)
+    assert len(seen) == 2  # of four; the second one's region reaches up to where there is data
+    assert (made[:, 256:] == 0).all()
+    assert made[:, :256].all()
+    done = [event for event in events if hasattr(event, "done")]
+    assert done[-1].done == done[-1].total

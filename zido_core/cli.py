@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import click
 
 from . import __version__
-from .catalog import MODELS
 from .cli_evaluate import evaluate
+from .cli_models import models
 from .errors import Cancelled, InvalidOptions
 from .interrupt import STOPPED, Interrupt
 from .job import Cancelled as WasCancelled
@@ -20,7 +20,7 @@ from .naming import jobs_for
 from .option_spec import AUTOMATIC, OptionSpec
 from .options import OPTIONS, Options
 from .runner import OK, exit_code, failure, rehearse, run
-from .terminal import NOTICE, models_json, models_text, plan_text, sink_for, summary_line
+from .terminal import NOTICE, plan_text, sink_for, summary_line
 
 DEFAULT_COMMAND = "upscale"
 
@@ -153,28 +153,9 @@ def doctor(as_json: bool) -> int:
     return examination.exit_code(checks)
 
 
-@app.group("models", help="What models there are.", invoke_without_command=True)
-@click.pass_context
-def models(ctx: click.Context) -> int:
-    return OK if ctx.invoked_subcommand else list_models(as_json=False)
+app.add_command(models)
 
 
-@models.command("list", help="All models, with licence and paper.")
-@click.option("--json", "as_json", is_flag=True, help="a JSON list on stdout")
-def list_models_command(as_json: bool) -> int:
-    return list_models(as_json=as_json)
-
-
-def list_models(*, as_json: bool) -> int:
-    """Print the catalogue."""
-    click.echo(models_json(MODELS.values()) if as_json else models_text(MODELS.values()))
-    return OK
-
-
-def _upscale_all(jobs: Sequence[Job], cancel: CancelToken, *, as_json: bool, quiet: bool) -> int:
-    sink = sink_for(as_json=as_json, quiet=quiet)
-    ends: list[Event] = []
-    for index, job in enumerate(jobs, start=1):
 @app.command(
     "worker",
     help="Do jobs for another program, such as QGIS, with the model kept loaded: JSON lines come in on stdin and "
@@ -195,6 +176,10 @@ def worker(idle: float) -> int:
     return serving.serve(idle)
 
 
+def _upscale_all(jobs: Sequence[Job], cancel: CancelToken, *, as_json: bool, quiet: bool) -> int:
+    sink = sink_for(as_json=as_json, quiet=quiet)
+    ends: list[Event] = []
+    for index, job in enumerate(jobs, start=1):
         written = [end.output for end in ends if isinstance(end, Done) and end.output]
         ends.append(run(job, sink, cancel, index=index, count=len(jobs), written=written))
         _report(ends[-1])

@@ -1,15 +1,13 @@
 """Fetch one file over HTTP: resumed where it broke off, watched, checked, and only then given its name.
 
-What has come lies beside the target as ``NAME.part``, with a note of where it is from, so a later run goes on there.
+What has come stays in a part file (see ``part``), so a later run goes on there.
 The standard library does the talking, proxies of the environment (``https_proxy``, ``no_proxy``) included.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import http.client
-import json
 import os
 import re
 import shutil
@@ -26,6 +24,7 @@ from . import __version__
 from .checkpoint import fault_of
 from .connection import Connection, Policy
 from .errors import DownloadFailed, OutputFailed
+from .part import Part, amount, unwritable
 
 HUB = "https://huggingface.co"
 """Where ``repository@revision:path`` lies; the variable HF_ENDPOINT names a mirror of the whole."""
@@ -121,55 +120,6 @@ def fetch(
                 tries = "1 attempt" if failures == 1 else f"{failures} attempts"
                 raise DownloadFailed(f"{_host(url)} gave up after {tries}: {again}") from again
             _sleep(min(max(policy.back_off * 2 ** (failures - 1), again.wait), LONGEST_WAIT), check)
-
-
-class Part:
-    """The beginning of a file, as far as it has come."""
-
-    def __init__(self, target: Path, url: str) -> None:
-        self.target = target
-        self.path = target.with_name(f"{target.name}.part")
-        self._note = target.with_name(f"{target.name}.part.json")
-        self._url = url
-        if self._noted().get("url") != url:
-            self.discard()
-
-    @property
-    def size(self) -> int:
-        """Bytes that are there."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    @property
-    def validator(self) -> str | None:
-        """What the server called this version of the file; it goes on only if that is still the same."""
-        found = self._noted().get("validator")
-        return found if isinstance(found, str) else None
-
-    def describe(self, validator: str | None) -> None:
-        """Note what this part is of."""
-        try:
-            self._note.write_text(json.dumps({"url": self._url, "validator": validator}), encoding="utf-8")
-        except OSError as error:
-            raise _unwritable(self, error, 0) from error
-
-    def discard(self) -> None:
-        """Begin anew next time."""
-        self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
-
-    def finish(self) -> None:
-        """Bring it to the disk and under its name."""
-        with self.path.open("r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(self.path, self.target)
-        self._note.unlink(missing_ok=True)
-
-    def _noted(self) -> dict[str, object]:
-        try:
-            noted = json.loads(self._note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return noted if isinstance(noted, dict) else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +232,7 @@ def _receive(
     try:
         file = part.path.open("ab" if start else "wb", buffering=0)
     except OSError as error:
-        raise _unwritable(part, error, 0) from error
+        raise unwritable(part, error, 0) from error
     with file:
         while True:
             check()
@@ -298,7 +248,7 @@ def _receive(
                 try:
                     rest = rest[file.write(rest) :]
                 except OSError as error:
-                    raise _unwritable(part, error, (total or done) - part.size) from error
+                    raise unwritable(part, error, (total or done) - part.size) from error
             done += len(chunk)
     if reason := connection.failure():
         raise Again(reason)
@@ -327,18 +277,9 @@ def _check_room(part: Part, missing: int, spare: int) -> None:
     free = shutil.disk_usage(part.path.parent).free
     if free < missing + spare:
         raise OutputFailed(
-            f"disk full: {part.target.name} needs {_amount(missing + spare)} in {part.path.parent}, "
-            f"{_amount(free)} are free; free some space, or choose another folder with ZIDO_HOME"
+            f"disk full: {part.target.name} needs {amount(missing + spare)} in {part.path.parent}, "
+            f"{amount(free)} are free; free some space, or choose another folder with ZIDO_HOME"
         )
-
-
-def _unwritable(part: Part, error: OSError, missing: int) -> OutputFailed:
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return OutputFailed(
-            f"disk full: {part.target.name} needs {_amount(missing)} more in {part.path.parent}; "
-            "free some space and run the command again: it goes on from here"
-        )
-    return OutputFailed(f"cannot write {part.path}: {error.strerror}")
 
 
 def _sleep(seconds: float, check: Callable[[], None]) -> None:
@@ -350,7 +291,3 @@ def _sleep(seconds: float, check: Callable[[], None]) -> None:
 
 def _host(url: str) -> str:
     return urllib.parse.urlsplit(url).netloc.rpartition("@")[2] or url
-
-
-def _amount(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{max(1, round(count / 1e6))} MB"

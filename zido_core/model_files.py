@@ -86,6 +86,11 @@ class ModelFile:
     """Beginnings of names of tensors that nobody needs; they are dropped when a pickle is converted."""
 
     @property
+    def converted(self) -> bool:
+        """Whether it is made of a pickle, so that size and hash at the source are those of something else."""
+        return self.path.endswith(".safetensors") and not all(name.endswith(".safetensors") for name in self.sources)
+
+    @property
     def expected_bytes(self) -> int:
         """Expected download, as well as it is known."""
         return self.about if self.size is None else self.size

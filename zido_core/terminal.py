@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import sys
 import time
@@ -171,11 +169,6 @@ def models_text(models: Iterable[ModelDescriptor]) -> str:
         f"{'':<16} {model.citation}"
         for model in models
     )
-
-
-def models_json(models: Iterable[ModelDescriptor]) -> str:
-    """The catalogue as a JSON list."""
-    return json.dumps([dataclasses.asdict(model) for model in models], ensure_ascii=False)
 
 
 def _licence(model: ModelDescriptor) -> str:

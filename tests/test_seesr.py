@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny_models import write_seesr
 from zido_core.backbones import load_backbone
-from zido_core.backbones.seesr import HINT_TILE
+from zido_core.backbones.latents import HINT_TILE
 from zido_core.blocks import canvas_of
 from zido_core.catalog import ZIDO, describe
 from zido_core.errors import ModelMissing
@@ -99,7 +99,7 @@ def embeddings(count):
 
 def condition_of(backbone, *, canvas=CANVAS, prompts=ROOF, size=None):
     size = size or Size(canvas.height * 2, canvas.width * 2)
-    return backbone.condition(random(3, *size), canvas, prompts, lambda work: None, resolved())
+    return backbone.condition(random(3, *size), Tile.whole(canvas), prompts, lambda work: None, resolved())
 
 
 class TestSizes:
@@ -355,7 +355,7 @@ class TestTold:
             prompt = Prompt(text=text, embedding=np.asarray(random(5, 512, seed=seed)) * 20)
             condition = backbone.condition(
                 random(3, 32, 48, seed=image),
-                Size(16, 24),
+                Tile(0, 0, 16, 24),
                 [prompt],
                 lambda work: None,
                 resolved(controlnet_conditioning_scale=scale),

@@ -82,7 +82,8 @@ def render(
     units of ``work_of``, and may raise Cancelled.
     """
     bank = Bank.of(prompts, options, backbone.descriptor.prompt_suffix)
-    condition = backbone.condition(torch.from_numpy(image), block.grid.canvas, bank.prompts, advance, options)
+    place = Tile(*block.origin, *block.grid.canvas)
+    condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, advance, options)
     latents = None
     if options.fidelity < 1:
         noise = _noise_of(backbone, block, options.seed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..store import resolve
 
 if TYPE_CHECKING:
     import torch
@@ -24,14 +25,14 @@ HOMES = {
 def load_backbone(
     descriptor: ModelDescriptor, device: str, precision: torch.dtype, folder: str | None = None
 ) -> Backbone[Any]:
-    """Load the weights of a model onto a device, from its folder unless it is embedded."""
+    """Load the weights of a model onto a device: from the user's folder or the store, unless it is embedded."""
     import torch
 
     module, _, name = HOMES[descriptor.name].partition(":")
     made: Any = getattr(import_module(f".{module}", __package__), name)
     place = torch.device(device)
     backbone: Backbone[Any] = (
-        made.load(descriptor, place, precision, None if folder is None else Path(folder))
+        made.load(descriptor, place, precision, resolve(descriptor, folder))
         if hasattr(made, "load")
         else made(descriptor, place, precision)
     )

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..catalog import ModelDescriptor
 from ..options import ResolvedOptions
 from ..prompts.base import Prompt
-from ..tiling.grid import Size, Tile
+from ..tiling.grid import Tile
 
 ConditionT = TypeVar("ConditionT")
 
@@ -71,15 +71,16 @@ class Backbone(Protocol[ConditionT]):
     def condition(
         self,
         image: Tensor,
-        canvas: Size,
+        place: Tile,
         prompts: Sequence[Prompt],
         advance: Callable[[int], None],
         options: ResolvedOptions,
     ) -> ConditionT:
         """All that predictions of this region depend on besides latents and time.
 
-        ``canvas`` is the region in latents, at least as large as the image; ``prompts`` become the bank that
-        ``prompt_ids`` index. ``advance`` is told how many latents of the canvas more are done, and may raise Cancelled.
+        ``place`` is where the region lies on the whole canvas, in latents; it is at least as large as the image.
+        ``prompts`` become the bank that ``prompt_ids`` index. ``advance`` is told how many latents of the canvas more
+        are done, and may raise Cancelled.
         """
         ...
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..checkpoint import Checkpoint, load_strictly, open_checkpoint
 from ..errors import ModelMissing
@@ -32,12 +31,6 @@ PICKLES = (".bin", ".pth", ".ckpt", ".pt")
 
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """Names in autoencoders that diffusers wrote before 2023, Stable Diffusion's own among them -> names of today."""
-
-POSITIONS = "position_ids"
-"""Tensor of old text encoders that is only counted."""
-
-TEXT_BATCH = 32
-"""Prompts encoded at once, except on a CPU: there the last bits depend on how many they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +107,26 @@ def load_vae(models: ModelFolder, folder: Path, dtype: torch.dtype, device: torc
     return vae.to(device)
 
 
-def load_schedule(models: ModelFolder, *sources: str, default: ScheduleSpec) -> ScheduleSpec:
+def load_network(models: ModelFolder, folder: Path, kind: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    """A network of diffusers, of the class ``kind``, with the weights of a part."""
+    checkpoint = models.weights(folder)
+    with torch.device("meta"):
+        network = kind.from_config(dict(models.config(folder)))
+    load_strictly(network, checkpoint.tensors(dtype=dtype), path=checkpoint.path, get=models.get)
+    return network.to(device, memory_format=layout_on(device))
+
+
+def layout_on(device: torch.device) -> torch.memory_format:
+    """How convolutions like their tensors there."""
+    return torch.channels_last if device.type == "cuda" else torch.preserve_format
+
+
+def load_schedule(models: ModelFolder, *sources: str, default: ScheduleSpec, name: str = "scheduler") -> ScheduleSpec:
     """The noise schedule by ``scheduler_config.json``; the default where there is none.
 
     Only what the model was trained with is taken from it: which sampler to use is the method's choice.
     """
-    folder = models.part("scheduler", *sources)
+    folder = models.part(name, *sources)
     if folder is None:
         return default
     config = read_json(folder / "scheduler_config.json", get=models.get)
@@ -132,71 +139,6 @@ def load_schedule(models: ModelFolder, *sources: str, default: ScheduleSpec) -> 
         timestep_spacing=config.get("timestep_spacing", default.timestep_spacing),
         eta=default.eta,
     )
-
-
-class TextEncoder:
-    """CLIP's text encoder with its tokenizer."""
-
-    def __init__(self, models: ModelFolder, *sources: str, dtype: torch.dtype, device: torch.device) -> None:
-        tokenizer, folder = (models.needed(name, *sources) for name in ("tokenizer", "text_encoder"))
-        checkpoint = models.weights(folder)
-        self.path = checkpoint.path
-        """Its file of weights."""
-        self._tokenizer = _load_tokenizer(models, tokenizer)
-        self._network = _clip(models.config(folder))
-        load_strictly(
-            self._network,
-            checkpoint.tensors(lambda name: None if name.endswith(POSITIONS) else _bare(name), dtype),
-            path=checkpoint.path,
-            get=models.get,
-            official=_bare,
-        )
-        self._network.to(device)
-        self._device = device
-
-    @torch.inference_mode()
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """(n, tokens, channels): the last hidden states; what exceeds 77 tokens is cut off."""
-        size = 1 if self._device.type == "cpu" else TEXT_BATCH
-        parts = [self._encoded(texts[start : start + size]) for start in range(0, len(texts), size)]
-        return torch.cat(parts)
-
-    def _encoded(self, texts: Sequence[str]) -> Tensor:
-        length = self._network.config.max_position_embeddings
-        tokens = self._tokenizer(
-            list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
-        hidden: Tensor = self._network(tokens.input_ids.to(self._device)).last_hidden_state
-        return hidden
-
-
-def _clip(config: Mapping[str, Any]) -> Any:
-    """CLIP's text encoder without weights."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    with torch.device("meta"):
-        network = CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
-    for module in network.modules():
-        if hasattr(module, POSITIONS):  # counted, not trained, and in no file that is written today
-            setattr(module, POSITIONS, torch.arange(network.config.max_position_embeddings)[None])
-    return network
-
-
-def _load_tokenizer(models: ModelFolder, folder: Path) -> Any:
-    from transformers import CLIPTokenizer
-
-    for name in ("vocab.json", "merges.txt"):
-        if not (folder / name).is_file():
-            raise ModelMissing(f"there is no {name} in {folder}: {models.get}")
-    try:
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ModelMissing(f"the tokenizer in {folder} does not load ({error}): {models.get}") from error
-
-
-def _bare(name: str) -> str:
-    """A text encoder's name of a tensor without what older versions of transformers put before it."""
-    return name.removeprefix("text_model.")
 
 
 def _vae_name(name: str) -> str:

@@ -73,31 +73,24 @@ class MiniBackbone:
         self.descriptor = descriptor
         self.device = device
         self.precision = precision
-        weights = WEIGHTS / "mini.safetensors"
-        try:
-            content, card = weights.read_bytes(), json.loads((WEIGHTS / "mini.json").read_text())
-        except OSError as error:
-            raise ModelMissing(f"the embedded model is incomplete: {error}; install zido again") from error
-        self.weights_hash = hashlib.sha256(content).hexdigest()
-        if self.weights_hash != card["sha256"]:
-            raise ModelMissing(f"{weights} is not the file that its card describes; install zido again")
-        tensors = {name: tensor.float() for name, tensor in load_tensors(content).items()}
-        self.coarse, self.refiner = Coarse(), Refiner(vocabulary=len(card["vocabulary"]))
+        tensors, self.vocabulary, self.weights_hash = _read_weights()
+        self.coarse, self.refiner = Coarse(), Refiner(vocabulary=self.vocabulary)
         for name, network in (("coarse", self.coarse), ("refiner", self.refiner)):
             prefix = f"{name}."
-            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            own = {key.removeprefix(prefix): each for key, each in tensors.items() if key.startswith(prefix)}
+            network.load_state_dict(own)
             network.eval().requires_grad_(False).to(device)
-        self.vocabulary = len(card["vocabulary"])
 
     def condition(
         self,
         image: Tensor,
-        canvas: Size,
+        place: Tile,
         prompts: Sequence[Prompt],
         advance: Callable[[int], None],
         options: ResolvedOptions,
     ) -> MiniCondition:
         """Run the coarse network over the region, and turn the prompts into levels."""
+        canvas = place.size
         size = Size(*image.shape[-2:])
         reach = self.coarse.reach
         right, bottom = canvas.width - size.width, canvas.height - size.height

@@ -16,25 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..catalog import ModelDescriptor
+from ..catalog import ModelDescriptor, VaeMode
 from ..nets.seesr import IMAGE_CHANNELS, IMAGE_TOKENS, take_hint_embedding
 from ..options import ResolvedOptions
 from ..prompts.base import Prompt
-from ..resample import resize
 from ..tiling.fusion import crop
-from ..tiling.grid import Size, Tile, partition
-from .folder import TextEncoder
+from ..tiling.grid import Size, Tile
+from .latents import HINT_STRIDE, enlarged, hint_of, image_of, latents_of
 from .seesr_files import SeesrParts, load_parts
-from .vae import decode_tiled, encode_tiled
-
-STRIDE = 8
-"""Output pixels per latent."""
-
-HINT_TILE = 128
-"""Latents of the hint computed at once; bounds memory, never changes the result."""
-
-HINT_REACH = 3
-"""Latents that the hint's convolutions look beyond their own place."""
+from .text import TextEncoder
 
 HintMode = Literal["canvas", "tile"]
 
@@ -101,7 +91,7 @@ class SeesrBackbone:
     def condition(
         self,
         image: Tensor,
-        canvas: Size,
+        place: Tile,
         prompts: Sequence[Prompt],
         advance: Callable[[int], None],
         options: ResolvedOptions,
@@ -112,7 +102,7 @@ class SeesrBackbone:
         seen = {id(prompt.embedding): prompt.embedding for prompt in prompts}
         size = Size(*image.shape[-2:])
         condition = self.told(
-            _enlarged(image, size.scaled(self.descriptor.native_scale), canvas.scaled(STRIDE)),
+            enlarged(image, size.scaled(self.descriptor.native_scale), place.size.scaled(HINT_STRIDE)),
             size=size,
             texts=self.text.encode(texts),
             text_ids=[texts.index(prompt.text) for prompt in prompts],
@@ -120,7 +110,7 @@ class SeesrBackbone:
             seen_ids=[list(seen).index(id(prompt.embedding)) for prompt in prompts],
             scale=options.controlnet_conditioning_scale,
         )
-        advance(canvas.height * canvas.width)
+        advance(place.height * place.width)
         return replace(condition, options=options, check=lambda: advance(0))
 
     def told(
@@ -148,14 +138,7 @@ class SeesrBackbone:
 
     def encode(self, condition: SeesrCondition) -> Tensor:
         """The latents of the enlarged input: their mean, since the noise of the start hides what it leaves open."""
-        moments = encode_tiled(
-            self.vae,
-            condition.image * 2 - 1,
-            mode="exact" if condition.options is None else condition.options.vae,
-            on_tiles=lambda part: condition.check(),
-        )
-        scaled: Tensor = moments[: self.latent_channels] * self.vae.config.scaling_factor
-        return scaled.to(self.device)
+        return latents_of(self.vae, condition.image, _vae_mode(condition), condition.check).to(self.device)
 
     @torch.inference_mode()
     def predict(
@@ -198,43 +181,22 @@ class SeesrBackbone:
         certain = condition.image[:, :height, :width]
         if latents is None:
             return certain.numpy()
-        image = decode_tiled(
-            self.vae,
-            latents / self.vae.config.scaling_factor,
-            mode="exact" if condition.options is None else condition.options.vae,
-            on_tiles=lambda part: condition.check(),
-        )
-        made = image[:, :height, :width] / 2 + 0.5
-        return torch.lerp(made.cpu(), certain, fidelity).numpy()
+        made = image_of(self.vae, latents, _vae_mode(condition), condition.check)[:, :height, :width]
+        return torch.lerp(made, certain, fidelity).numpy()
 
     def _hints(self, condition: SeesrCondition, tiles: Sequence[Tile]) -> Tensor:
         if condition.hint is not None:
             return torch.stack([crop(condition.hint, tile) for tile in tiles])
-        images = torch.stack([crop(condition.image, tile.scaled(STRIDE)) for tile in tiles])
+        images = torch.stack([crop(condition.image, tile.scaled(HINT_STRIDE)) for tile in tiles])
         embedded: Tensor = self.hint_embedding(images.to(self.device, self.precision))
         return embedded
 
-    @torch.inference_mode()
     def _hint_of(self, image: Tensor) -> Tensor:
-        """The embedding of the whole image, in parts that see as far beyond their border as the network does."""
-        canvas = Size(image.shape[-2] // STRIDE, image.shape[-1] // STRIDE)
-        hint: Tensor | None = None
-        for part in partition(canvas, HINT_TILE):
-            outer = part.pad(HINT_REACH, canvas)
-            pixels = image[:, *outer.scaled(STRIDE).slices].to(self.device, self.precision)
-            inner = part.shifted(-outer.row, -outer.col)
-            embedded = self.hint_embedding(pixels[None])[0][:, *inner.slices]
-            hint = embedded.new_empty((len(embedded), *canvas)) if hint is None else hint
-            hint[:, *part.slices] = embedded
-        assert hint is not None
-        return hint
+        return hint_of(self.hint_embedding, image, self.device, self.precision)
 
 
-def _enlarged(image: Tensor, size: Size, canvas: Size) -> Tensor:
-    """The image at a larger size, bicubic, and mirrored at its lower and right border to fill the canvas."""
-    large = np.clip(resize(image.numpy(), size), 0, 1)
-    beyond = [(0, wanted - side) for wanted, side in zip(canvas, size, strict=True)]
-    return torch.from_numpy(np.pad(large, [(0, 0), *beyond], mode="symmetric"))
+def _vae_mode(condition: SeesrCondition) -> VaeMode:
+    return "exact" if condition.options is None else condition.options.vae
 
 
 def _stacked(embeddings: Sequence[NDArray[np.float32] | None]) -> Tensor:

@@ -28,7 +28,8 @@ from ..nets.seesr import (
     official_name,
 )
 from .base import ScheduleSpec
-from .folder import ModelFolder, TextEncoder, load_schedule, load_vae
+from .folder import ModelFolder, load_schedule, load_vae
+from .text import TextEncoder
 
 SEESR = "seesr"
 """Folder of SeeSR's own parts."""

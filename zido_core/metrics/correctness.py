@@ -63,6 +63,8 @@ def correctness(
     if not counted.any():
         return Correctness(improvement=math.nan, omission=math.nan, hallucination=math.nan)
     if harmonise:
+        # Moving mixes neighbours: what is not known must not leak into what is.
+        made = np.where(counted, made, truth)
         made = aligned(matched(made, truth, counted), truth, counted)
     return classify(*(_difference(*pair)[counted] for pair in ((smooth, truth), (made, truth), (made, smooth))))
 

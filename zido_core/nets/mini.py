@@ -3,7 +3,7 @@
 The hybrid follows the outlook of ZIDO (Moser et al. 2024, section 6): a light network restores what is certain, a
 diffusion adds what is likely. Blocks are gated convolutions with channel LayerNorm (NAFNet, Chen et al. 2022) without
 its global pooling, which would make a pixel depend on the tile it lies in. Every layer sees a bounded neighbourhood
-(``Coarse.reach``, ``Refiner.reach``), so tiles with that much margin give what the whole image gives.
+(``Coarse.reach``), so tiles with that much margin give what the whole image gives.
 
 Tensors are ``(batch, channels, height, width)`` outside and channels-last inside, where the 1x1 convolutions are
 plain matrix products.

@@ -1,0 +1,221 @@
+"""The embedded model: what holds whatever its weights are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import smooth_pixels
+from zido_core.backbones import load_backbone, mini
+from zido_core.catalog import MINI
+from zido_core.errors import ModelMissing
+from zido_core.nets.mini import SCALE, Coarse, Refiner, local_activity, refiner_condition, shuffle, unshuffle
+from zido_core.options import Options, ResolvedOptions, resolve
+from zido_core.prompts.base import Prompt, Tag
+from zido_core.resample import resize
+from zido_core.tiling.grid import Size, Tile
+
+OPTIONS: ResolvedOptions = resolve(Options(), MINI, "raster")
+
+
+@pytest.fixture(scope="module")
+def backbone(upscaler: Any) -> mini.MiniBackbone:
+    return upscaler.backbone
+
+
+def picture(height: int, width: int) -> torch.Tensor:
+    noise = np.random.default_rng(1).uniform(0, 0.2, (3, height, width)).astype(np.float32)
+    return torch.from_numpy(0.8 * smooth_pixels((3, height, width), "float32") + noise)
+
+
+def conditioned(
+    backbone: mini.MiniBackbone, image: torch.Tensor, prompts: tuple[Prompt, ...] = (Prompt(),)
+) -> mini.MiniCondition:
+    place = Tile(0, 0, *(-(-side // 8) * 8 for side in image.shape[1:]))
+    return backbone.condition(image, place, prompts, lambda done: None, OPTIONS)
+
+
+@pytest.fixture
+def untrained() -> tuple[Coarse, Refiner]:
+    """Networks in which every weight says something: what is true of them is true of all."""
+    torch.manual_seed(0)
+    networks = Coarse().eval(), Refiner(vocabulary=5).eval()
+    for network in networks:
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.2)
+    return networks
+
+
+# --- coarse stage -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
+def test_a_constant_gets_no_detail_and_no_amplitude_whatever_the_weights(untrained, level: float) -> None:
+    coarse, _ = untrained
+    with torch.no_grad():
+        out = coarse(torch.full((1, 3, 24, 20), level))
+    assert not out.residual.any()
+    assert not out.amplitude.any()
+
+
+def test_the_coarse_network_sees_no_farther_than_it_says(untrained) -> None:
+    coarse, _ = untrained
+    side = 2 * coarse.reach + 3
+    image, centre = torch.rand(1, 3, side + 4, side + 4), side // 2 + 2
+    other = torch.rand_like(image)
+    other[..., 2:-2, 2:-2] = image[..., 2:-2, 2:-2]
+    with torch.no_grad():
+        outs = [coarse(each) for each in (image, other)]
+    for one, two in zip(*outs, strict=True):
+        assert torch.allclose(one[..., centre, centre], two[..., centre, centre], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(40, 56), (33, 70)])
+def test_coarse_tiles_equal_the_whole(backbone, monkeypatch, size: tuple[int, int]) -> None:
+    image = picture(*size)
+    whole = conditioned(backbone, image)
+    monkeypatch.setattr(mini, "COARSE_TILE", 17)
+    tiles = conditioned(backbone, image)
+    for name in ("detail", "amplitude", "maps"):
+        one, two = getattr(whole, name).float(), getattr(tiles, name).float()
+        assert (one - two).abs().max() <= 1e-3 * one.abs().max(), name
+
+
+def test_work_is_told_as_it_is_done(backbone, monkeypatch) -> None:
+    monkeypatch.setattr(mini, "COARSE_TILE", 16)
+    told: list[int] = []
+    backbone.condition(picture(40, 24), Tile(0, 0, 40, 24), [Prompt()], told.append, OPTIONS)
+    assert (sum(told), len(told)) == (40 * 24, 6)
+
+
+def test_activity_is_of_neighbours_only() -> None:
+    image = torch.zeros(1, 3, 15, 15)
+    image[..., 7, 7] = 1
+    active = local_activity(image)[0, 0] > 0
+    rows, cols = active.nonzero().T
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (4, 9, 4, 9)
+
+
+# --- refining stage ---------------------------------------------------------------------------------------
+
+
+def test_tiles_are_predicted_as_if_alone(backbone) -> None:
+    condition = conditioned(backbone, picture(32, 48), (Prompt(tags=(Tag("water", 1.0),)), Prompt()))
+    tiles = [Tile(0, 0, 16, 16), Tile(16, 32, 16, 16), Tile(8, 16, 16, 16)]
+    latents = torch.randn(3, 48, 16, 16)
+    together = backbone.predict(condition, latents, torch.tensor(500), tiles, [0, 1, 0])
+    assert together.shape == latents.shape
+    for place, tile in enumerate(tiles):
+        alone = backbone.predict(condition, latents[place : place + 1], torch.tensor(500), [tile], [(0, 1, 0)[place]])
+        assert (alone[0] == together[place]).all()
+
+
+def test_prompts_are_heard(untrained) -> None:
+    _, refiner = untrained
+    latents, maps = torch.randn(1, 48, 8, 8), torch.randn(1, 68, 8, 8)
+    with torch.no_grad():
+        said = [
+            refiner(latents, torch.tensor([500]), maps, levels)
+            for levels in (torch.zeros(1, 5), torch.eye(5)[:1], 0.5 * torch.eye(5)[:1])
+        ]
+    assert (said[0] != said[1]).any()
+    assert (said[1] != said[2]).any()
+
+
+def test_prompts_become_levels(backbone) -> None:
+    prompts = (Prompt(), Prompt(text="water, slightly noisy"), Prompt(tags=(Tag("no such word", 1.0),)))
+    levels = conditioned(backbone, picture(8, 8), prompts).levels
+    assert levels.shape == (3, backbone.vocabulary)
+    assert (levels != 0).sum(1).tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize("fidelity", [0.0, 0.25, 1.0])
+def test_fidelity_blends_sampled_into_expected_detail(backbone, fidelity: float) -> None:
+    image = picture(11, 14)
+    condition = conditioned(backbone, image)
+    latents = torch.randn(48, 16, 16)
+    made = backbone.decode(condition, latents, fidelity=fidelity)
+    detail = condition.detail + (1 - fidelity) * latents * condition.amplitude
+    expected = shuffle(detail[None, :, :11, :14])[0].numpy() + resize(image.numpy(), Size(44, 56))
+    assert made.shape == (3, 44, 56)
+    assert np.abs(made - expected).max() < 1e-6
+    assert (backbone.decode(condition, None, fidelity=1.0) == backbone.decode(condition, latents, fidelity=1.0)).all()
+
+
+def test_it_starts_from_the_coarse_image(backbone) -> None:
+    condition = conditioned(backbone, picture(9, 9))
+    assert (
+        backbone.decode(condition, backbone.encode(condition), fidelity=0.0)
+        == backbone.decode(condition, None, fidelity=1.0)
+    ).all()
+
+
+def test_shuffling_is_undone_by_unshuffling() -> None:
+    image = torch.rand(2, 3, 5 * SCALE, 7 * SCALE)
+    assert unshuffle(image).shape == (2, 48, 5, 7)
+    assert (shuffle(unshuffle(image)) == image).all()
+
+
+def test_the_refiners_view_is_finite_where_nothing_is_expected(untrained) -> None:
+    coarse, _ = untrained
+    image = torch.zeros(1, 3, 8, 8)
+    with torch.no_grad():
+        view = refiner_condition(image, coarse(image))
+    assert view.shape == (1, 68, 8, 8)
+    assert view.isfinite().all()
+
+
+# --- weights ----------------------------------------------------------------------------------------------
+
+
+def load() -> mini.MiniBackbone:
+    backbone: Any = load_backbone(MINI, "cpu", torch.float32)
+    return backbone
+
+
+def test_the_hash_of_the_weights_is_told(backbone) -> None:
+    content = (mini.WEIGHTS / "mini.safetensors").read_bytes()
+    assert backbone.weights_hash == hashlib.sha256(content).hexdigest()
+    assert len(content) < 16e6
+
+
+def changed(card: dict[str, Any], name: str, value: Any) -> bytes:
+    return json.dumps({**card, name: value}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("mini.safetensors", lambda content: None, "incomplete"),
+        ("mini.safetensors", lambda content: content[:-1], "damaged"),
+        ("mini.safetensors", lambda content: content[:9000] + b"\0" + content[9001:], "damaged"),
+        ("mini.json", lambda content: None, "incomplete"),
+        ("mini.json", lambda content: b"{", "incomplete"),
+        ("mini.json", lambda content: b"{}", "incomplete"),
+        ("mini.json", lambda content: changed(json.loads(content), "vocabulary", 5), "incomplete"),
+        ("mini.json", lambda content: changed(json.loads(content), "sha256", "0" * 64), "damaged"),
+    ],
+)
+def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch, name: str, damage: Any, words: str) -> None:
+    for each in ("mini.safetensors", "mini.json"):
+        content = (mini.WEIGHTS / each).read_bytes()
+        content = damage(content) if each == name else content
+        if content is not None:
+            (tmp_path / each).write_bytes(content)
+    monkeypatch.setattr(mini, "WEIGHTS", tmp_path)
+    with pytest.raises(ModelMissing, match=words) as caught:
+        load()
+    assert str(caught.value).endswith("install zido again")
+
+
+def test_its_card_names_words_that_the_tagger_knows(backbone) -> None:
+    from zido_core.prompts.vocabulary import VOCABULARY
+
+    card = json.loads((mini.WEIGHTS / "mini.json").read_text())
+    assert card["vocabulary"] == list(VOCABULARY)[: backbone.vocabulary]

@@ -1,0 +1,30 @@
+"""DeeDSR's noise guidance: in chosen steps the noise is what the input leaves of the latents (section 3.4, eq. 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .guidance import Guidance
+from .schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseGuidance(Guidance):
+    """Steers towards the input, without starting from it: latents x are taken for ``a z + s eps``, z the input's.
+
+    In these steps the network is not heard; sampling then goes on as ever, noise included.
+    """
+
+    schedule: Schedule
+    """That of the sampling."""
+    clean: Tensor
+    """(channels, height, width): the latents of the enlarged input."""
+    steps: Set[int] = frozenset({0})
+    """In which steps; by default the first."""
+
+    def on_prediction(self, prediction: Tensor, latents: Tensor, step: int) -> Tensor:
+        """The prediction that would make the input's latents of these."""
+        return self.schedule.prediction_of(self.clean, step, latents) if step in self.steps else prediction

@@ -104,6 +104,7 @@ class Worker:
 
     def serve(self) -> int:
         """Greet, do what comes, and say goodbye; returns the exit code. For the main thread."""
+        self._show_life()
         for target in (self._listen, self._live):
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
         try:
@@ -149,9 +150,12 @@ class Worker:
 
     def _live(self) -> None:
         while True:
-            self._channel.say(Heartbeat(stage=self._stage, memory_bytes=resident_bytes()))
-            _bound_log()
             time.sleep(HEARTBEAT_EVERY)
+            self._show_life()
+            _bound_log()
+
+    def _show_life(self) -> None:
+        self._channel.say(Heartbeat(stage=self._stage, memory_bytes=resident_bytes()))
 
     def _cancel(self) -> None:
         """Stop all that was sent so far; what comes later is not meant."""

@@ -51,6 +51,12 @@ def upscaler() -> Any:
     return Upscaler.load(device="cpu", precision="fp32")
 
 
+@pytest.fixture(autouse=True)
+def no_models_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The model store is empty, whatever lies in that of who runs the tests."""
+    monkeypatch.setenv("ZIDO_HOME", str(tmp_path_factory.getbasetemp() / "no-models"))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder with `pack-eval` and `pack-train`, real imagery that is too large for the repository."""

@@ -206,7 +206,7 @@ class TestWrongFiles:
         save_file(tensors, path)
 
     def test_no_folder(self, folder):
-        with pytest.raises(ModelMissing, match="model zido: its files are not here; give the folder"):
+        with pytest.raises(ModelMissing, match=r"files are not in .*; run `zido models get zido`.* --model-dir"):
             load_backbone(ZIDO, "cpu", torch.float32)
         self.told(folder / "nowhere", "there is no folder", "nowhere")
 

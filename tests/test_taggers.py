@@ -278,10 +278,17 @@ def test_a_tiles_prompt_depends_on_its_pixels_alone(clip_folder, caption_folders
     assert [prompt.text for prompt in batched] == [prompt.text for prompt in together]
 
 
-@pytest.mark.parametrize(("name", "asked"), [("dape", "dape"), ("clip", "CLIP"), ("caption", "captioning")])
-def test_a_network_needs_a_folder(name, asked, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("dape", "`zido models get dape`.* --tagger-dir"),
+        ("clip", "--tagger-dir.*CLIP"),
+        ("caption", "--tagger-dir.*captioning"),
+    ],
+)
+def test_a_network_needs_a_folder(name, told, tmp_path):
     options = resolve(Options(tagger=name), describe("mini"), "photo")
-    with pytest.raises(ModelMissing, match=rf"--tagger-dir.*{asked}"):
+    with pytest.raises(ModelMissing, match=told):
         tagger_for(options)
     options = resolve(Options(tagger=name, tagger_dir=str(tmp_path / "away")), describe("mini"), "photo")
     with pytest.raises(ModelMissing, match=r"there is no folder .*away"):

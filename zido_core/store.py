@@ -78,18 +78,25 @@ def resolve(model: Obtainable, model_dir: str | os.PathLike[str] | None = None) 
             f"`zido models get {model.name}` fetches it again"
         )
     if missing:
-        raise ModelMissing(
-            f"model {model.name}: {len(missing)} of {len(states)} files are not in {store.folder} "
-            f"({listed(missing)}); {how_to_get(model)}"
-        )
+        which = "its" if len(missing) == len(states) else f"{len(missing)} of {len(states)}"
+        names = "" if which == "its" else f" ({listed(missing)})"
+        raise ModelMissing(f"model {model.name}: {which} files are not in {store.folder}{names}; {how_to_get(model)}")
     return store.folder
+
+
+def tagger_folder(tagger: str, model: str) -> Path | None:
+    """The folder with the files of a tagger, where the store knows it; a model that brings them along speaks for it."""
+    if tagger not in FILE_SETS:
+        return None
+    files, own = FILE_SETS[tagger], describe(model)
+    return resolve(own if set(files.files) <= set(own.files) else files)
 
 
 def how_to_get(model: Obtainable) -> str:
     """What to do about missing files."""
     return (
         f"run `zido models get {model.name}`, or `zido models import FOLDER {model.name}` with files that you have, "
-        "or name their folder with --model-dir"
+        f"or name their folder with {'--tagger-dir' if model.name in FILE_SETS else '--model-dir'}"
     )
 
 

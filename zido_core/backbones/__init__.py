@@ -18,6 +18,10 @@ HOMES = {
     "zido": "seesr:SeesrBackbone",
     "seesr": "seesr:SeesrBackbone",
     "seesr-turbo": "seesr:SeesrBackbone",
+    "sd-x4": "diffusion:DiffusionBackbone",
+    "sd15": "diffusion:DiffusionBackbone",
+    "sd21": "diffusion:DiffusionBackbone",
+    "sdxl": "diffusion:DiffusionBackbone",
 }
 """Name of a model -> module of this package and class; one that has ``load`` is made by it from a model folder."""
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidOptions, ModelMissing
 from ..options import ResolvedOptions
+from ..store import tagger_folder
 from ..tiling.grid import Tile
 
 PromptSource = Literal["tagger", "file", "user"]
@@ -131,6 +132,6 @@ def tagger_named(name: str, setup: TaggerSetup | None = None) -> Tagger:
 def tagger_for(options: ResolvedOptions) -> Tagger:
     """The tagger that the options ask for, loaded."""
     place = options.tagger_dir or options.model_dir
-    folder = None if place is None else Path(place)
+    folder = tagger_folder(options.tagger, options.model) if place is None else Path(place)
     setup = TaggerSetup(folder=folder, device=options.device, prompt=options.prompt)
     return tagger_named(options.tagger, setup)

@@ -62,8 +62,11 @@ def test_options_named_in_python_examples_exist() -> None:
 
 
 def test_flags_named_in_shell_examples_exist() -> None:
-    command = [sys.executable, "-m", "zido_core", "--help"]
-    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", "zido_core"]
+    shown = "".join(
+        subprocess.run([*command, *of, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for of in ([], ["evaluate"])
+    )
     known = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown))
     for path in DOCUMENTS:
         lines = "".join(code_blocks(str(path.relative_to(ROOT)), "(?:sh|bash)")).splitlines()

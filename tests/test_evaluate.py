@@ -467,7 +467,7 @@ def test_some_images_failing_is_code_3(example_photo, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert code == 3
     assert "clean, 1 image" in out
-    assert err.startswith("zido: warning: broken.png: ")
+    assert err.startswith("zido: warning: broken.png is not an image that zido reads")
 
 
 def test_what_is_done_is_kept_when_somebody_stops_it(example_photo, tmp_path, monkeypatch, capsys):

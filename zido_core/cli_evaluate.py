@@ -105,8 +105,7 @@ def evaluate(
         if evaluation.scores:
             _write(evaluation, targets, device, to_stdout=json_file == "-")
     for failure in evaluation.failures:
-        by = f" by {failure.method}" if failure.method else ""
-        click.echo(f"zido: warning: {failure.image}{by}: {failure.error}", err=True)
+        click.echo(f"zido: warning: {failure.message}", err=True)
     if evaluation.failures and not evaluation.scores:
         raise evaluation.failures[0].error
     return SOME_FAILED if evaluation.failures else OK

@@ -49,6 +49,14 @@ class Failure:
     error: ZidoError
     """Why."""
 
+    @property
+    def message(self) -> str:
+        """Which image, by which method, and why."""
+        text = str(self.error)
+        if self.method:
+            return f"{self.image} by {self.method}: {text}"
+        return text if text.startswith(self.image) else f"{self.image}: {text}"
+
 
 class Result(NamedTuple):
     """A result with its score, for those who want to see it."""

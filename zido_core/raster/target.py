@@ -116,7 +116,7 @@ def _place(
     folder = info.path.parent if info.path else Path.cwd()
     if destination is not None:
         path = Path(destination).expanduser().absolute()
-        if not path.is_dir():
+        if not os.path.isdir(path):  # unlike Path.is_dir, False also for a name that is too long
             return path
         folder = path
     own = find_format(Path(info.name)) if info.kind == "photo" and not cog else GEOTIFF

@@ -121,12 +121,12 @@ def layout_on(device: torch.device) -> torch.memory_format:
     return torch.channels_last if device.type == "cuda" else torch.preserve_format
 
 
-def load_schedule(models: ModelFolder, *sources: str, default: ScheduleSpec, name: str = "scheduler") -> ScheduleSpec:
+def load_schedule(models: ModelFolder, *sources: str, default: ScheduleSpec) -> ScheduleSpec:
     """The noise schedule by ``scheduler_config.json``; the default where there is none.
 
     Only what the model was trained with is taken from it: which sampler to use is the method's choice.
     """
-    folder = models.part(name, *sources)
+    folder = models.part("scheduler", *sources)
     if folder is None:
         return default
     config = read_json(folder / "scheduler_config.json", get=models.get)
@@ -137,7 +137,6 @@ def load_schedule(models: ModelFolder, *sources: str, default: ScheduleSpec, nam
         beta_schedule=config.get("beta_schedule", default.beta_schedule),
         zero_terminal_snr=config.get("rescale_betas_zero_snr", default.zero_terminal_snr),
         timestep_spacing=config.get("timestep_spacing", default.timestep_spacing),
-        eta=default.eta,
     )
 
 

@@ -133,7 +133,7 @@ def _load_tokenizer(models: ModelFolder, folder: Path) -> Any:
     from transformers import CLIPTokenizer
 
     for name in ("vocab.json", "merges.txt"):
-        if not (folder / name).is_file():
+        if not (folder / name).is_file() and not (folder / "tokenizer.json").is_file():
             raise ModelMissing(f"there is no {name} in {folder}: {models.get}")
     try:
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)

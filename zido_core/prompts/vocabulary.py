@@ -179,6 +179,12 @@ def join(base: Prompt, text: str) -> Prompt:
     return replace(base, text=", ".join([*kept, *added]), tags=old_tags + tags)
 
 
+def content_of(prompt: Prompt) -> str:
+    """What a prompt says of the picture, without what harmed it: for models that paint all that they are told."""
+    harm = {tag.name for tag in prompt.tags} & set(DEGRADATIONS)
+    return ", ".join(phrase for phrase in phrases(prompt.text) if not _names(phrase) & harm)
+
+
 def _names(phrase: str) -> set[str]:
     tag = _parse_phrase(phrase)
     return {tag.name} if tag else set()

@@ -18,6 +18,8 @@ CELL = 64
 """Side of a cell in latents. It is part of the result: another value gives other noise."""
 START = -1
 """The step of the noise that sampling starts from."""
+CONDITION = -2
+"""The step of the noise on what a network is shown of the input."""
 
 _WORD = 2**64
 _DRAW = 1

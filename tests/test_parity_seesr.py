@@ -23,7 +23,8 @@ from zido_core.catalog import describe
 from zido_core.nets.seesr import IMAGE_TOKENS
 from zido_core.sampling.denoise import PromptPlan, denoise
 from zido_core.sampling.guidance import Guidance
-from zido_core.sampling.schedule import scheduler_for, under_noise
+from zido_core.sampling.samplers import sampler_for
+from zido_core.sampling.schedule import under_noise
 from zido_core.sampling.windows import windows_for
 from zido_core.tiling.grid import Size, Tile, flush_grid
 
@@ -201,7 +202,7 @@ def test_loop(make_backbone, name, run_name):
         seen_ids=[*range(count)] * 2,
         scale=run["conditioning_scale"],
     )
-    scheduler = scheduler_for(backbone.schedule, run["num_inference_steps"], eta=backbone.schedule.eta)
+    scheduler = sampler_for(backbone.descriptor.sampler, backbone.schedule, run["num_inference_steps"])
     assert scheduler.timesteps.tolist() == run["timesteps"]
     start = tensors["in.initial_noise"][0] * scheduler.init_noise_sigma
     if run["start_point"] == "lr":

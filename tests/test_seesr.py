@@ -24,7 +24,8 @@ from zido_core.pipeline import Upscaler, tag, upscale
 from zido_core.prompts.base import Prompt
 from zido_core.render import Bank
 from zido_core.resample import resize
-from zido_core.sampling.schedule import scheduler_for, under_noise
+from zido_core.sampling.samplers import sampler_for
+from zido_core.sampling.schedule import under_noise
 from zido_core.tiling.grid import Size, Tile
 
 UNET_FILE = "seesr/unet/diffusion_pytorch_model.safetensors"
@@ -148,6 +149,15 @@ class TestLoading:
         save_file(own, folder / UNET_FILE)
         assert_same(load(folder).unet, backbone.unet)
 
+    def test_the_image_attention_may_lie_in_a_single_file_beside_the_base(self, backbone, folder):
+        whole = load_file(folder / UNET_FILE)
+        shutil.move(folder / "seesr/unet", folder / ZIDO.base / "unet")
+        base = {name: tensor for name, tensor in whole.items() if not is_image_attention(name)}
+        save_file(base, folder / ZIDO.base / "unet" / "diffusion_pytorch_model.safetensors")
+        own = {name: tensor for name, tensor in whole.items() if is_image_attention(name)}
+        save_file(own, folder / "any_name.safetensors")
+        assert_same(load(folder).unet, backbone.unet)
+
     def test_files_may_lie_flat(self, backbone, folder):
         for source in ("seesr", ZIDO.base):
             for part in (folder / source).iterdir():
@@ -179,13 +189,12 @@ class TestLoading:
         config = folder / "sd-turbo/scheduler/scheduler_config.json"
         config.write_text(json.dumps(json.loads(config.read_text()) | {"timestep_spacing": "trailing"}))
         schedule = load(folder, "seesr-turbo").schedule
-        assert scheduler_for(schedule, 2, eta=schedule.eta).timesteps.tolist() == [999, 499]
+        assert sampler_for("ddpm", schedule, 2).timesteps.tolist() == [999, 499]
 
     def test_the_schedule_is_that_of_the_base(self, backbone):
-        timesteps = scheduler_for(backbone.schedule, 50, eta=backbone.schedule.eta).timesteps
+        timesteps = sampler_for(ZIDO.sampler, backbone.schedule, 50).timesteps
         assert timesteps[:3].tolist() == [981, 961, 941]
         assert timesteps[-2:].tolist() == [21, 1]
-        assert backbone.schedule.eta == 1
 
 
 class TestWrongFiles:

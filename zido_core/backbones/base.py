@@ -46,9 +46,6 @@ class ScheduleSpec:
     timestep_spacing: Literal["leading", "trailing", "linspace"] = "leading"
     """Which of the 1000 steps are taken."""
 
-    eta: float = 0.0
-    """How much of the variance the sampler draws anew: 0 (DDIM) to 1 (DDPM)."""
-
 
 class Backbone(Protocol[ConditionT]):
     """A model, loaded and placed on a device."""

@@ -37,8 +37,8 @@ SEESR = "seesr"
 TRAINED_ON = "stable-diffusion-2-base"
 """The base whose UNet is in SeeSR's file, unchanged."""
 
-SCHEDULE = ScheduleSpec(prediction_type="epsilon", eta=1.0)
-"""DDPM on Stable Diffusion's betas, where a model folder has no scheduler."""
+SCHEDULE = ScheduleSpec(prediction_type="epsilon")
+"""Stable Diffusion's, where a model folder has no scheduler."""
 
 SEESR_KIND, CONTROLNET_KIND = kind_of(["image_attentions."]), kind_of(["controlnet_cond_embedding."])
 UNET_KINDS = (SEESR_KIND, kind_of(["time_embedding."]))

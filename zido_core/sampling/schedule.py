@@ -119,9 +119,7 @@ class Schedule:
         result.add_(prediction, alpha=signal * x0[1] + direction * eps[1])
         if sigma > 0:
             if noise is None:
-                raise ValueError(
-                    f"step {step} draws noise (eta = {self.eta:g}); give it some, or use eta = 0"
-                )
+                raise ValueError(f"step {step} draws noise (eta = {self.eta:g}); give it some, or use eta = 0")
             result.add_(noise(step), alpha=sigma)
         return result
 
@@ -143,11 +141,6 @@ class Schedule:
     def alphas(self) -> tuple[float, ...]:
         """Signal variance before every step and after the last, (steps + 1)."""
         return (*self.alphas_cumprod[self.timesteps].tolist(), self.final_alpha_cumprod)
-
-
-def scheduler_for(spec: ScheduleSpec, steps: int, *, eta: float = 0.0) -> Scheduler:
-    """The sampler of a backbone."""
-    return Schedule.from_spec(spec, steps=steps, eta=eta)
 
 
 def under_noise(x0: Tensor, noise: Tensor, spec: ScheduleSpec, time: int = -1) -> Tensor:

@@ -154,7 +154,7 @@ class Server(ThreadingHTTPServer):
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.released = threading.Event()
 
-    def url(self, way: str, name: str = "weights.bin") -> str:
+    def url(self, way: str, name: str = "weights") -> str:
         return f"http://127.0.0.1:{self.server_port}/{way}/{name}"
 
     @property

@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 
 from zido_core import convert as convert_module
 from zido_core import unpickle
-from zido_core.convert import convert, is_pickle
+from zido_core.convert import convert
 from zido_core.errors import Cancelled, InputRefused, ModelMissing, OutputFailed
+from zido_core.model_files import is_pickle
 
 generator = torch.Generator().manual_seed(0)
 WEIGHT = torch.randn(3, 4, generator=generator)

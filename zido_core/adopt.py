@@ -16,9 +16,9 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from .checkpoint import fault_of
-from .convert import convert, is_pickle
+from .convert import convert
 from .errors import BadInput, InputNotFound, ModelMissing
-from .model_files import ModelFile, Obtainable
+from .model_files import ModelFile, Obtainable, is_pickle
 from .store import Store, sha256_of
 
 How = Literal["link", "copy", "symlink"]

@@ -14,18 +14,10 @@ from typing import Any
 
 from .errors import InputRefused, ModelMissing, OutputFailed, ZidoError
 
-PICKLES = (".pth", ".ckpt", ".bin", ".pt")
-"""Suffixes of files that are converted."""
-
 PROGRAM = Path(__file__).with_name("unpickle.py")
 
 PAUSE = 0.05
 """Seconds between two looks at the process."""
-
-
-def is_pickle(name: str) -> bool:
-    """Whether a file of this name has to be converted."""
-    return name.lower().endswith(PICKLES)
 
 
 def convert(

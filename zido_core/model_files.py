@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+PICKLES = (".pth", ".ckpt", ".bin", ".pt")
+"""Suffixes of files that could run code, so they are not used as they are."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Licence:
@@ -88,12 +91,17 @@ class ModelFile:
     @property
     def converted(self) -> bool:
         """Whether it is made of a pickle, so that size and hash at the source are those of something else."""
-        return self.path.endswith(".safetensors") and not all(name.endswith(".safetensors") for name in self.sources)
+        return not is_pickle(self.path) and any(is_pickle(source) for source in self.sources)
 
     @property
     def expected_bytes(self) -> int:
         """Expected download, as well as it is known."""
         return self.about if self.size is None else self.size
+
+
+def is_pickle(name: str) -> bool:
+    """Whether a file of this name is converted before it is used."""
+    return name.lower().endswith(PICKLES)
 
 
 class Obtainable(Protocol):

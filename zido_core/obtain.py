@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .connection import Policy
-from .convert import convert, is_pickle
+from .convert import convert
 from .download import Expected, Fetched, fetch, url_of
 from .errors import DownloadFailed, InputRefused, ModelMissing, OutputFailed
 from .job import Eta
-from .model_files import ModelFile, Obtainable
+from .model_files import ModelFile, Obtainable, is_pickle
 from .part import begun
 from .store import Store, sha256_of
 

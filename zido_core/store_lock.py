@@ -44,13 +44,11 @@ class StoreLock:
             raise OutputNotWritable(
                 f"cannot write to {self._path.parent} ({error.strerror}); ZIDO_HOME chooses another folder"
             ) from error
-        told = False
-        while not self._taken(self._file):
-            if not told:
-                self._on_wait(self._owner())
-                told = True
-            self._check()
-            time.sleep(PAUSE)
+        try:
+            self._wait(self._file)
+        except BaseException:
+            self._file.close()
+            raise
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()}")
         self._file.flush()
@@ -60,6 +58,15 @@ class StoreLock:
         assert self._file is not None
         self._file.truncate(0)
         self._file.close()
+
+    def _wait(self, file: IO[str]) -> None:
+        told = False
+        while not self._taken(file):
+            if not told:
+                self._on_wait(self._owner())
+                told = True
+            self._check()
+            time.sleep(PAUSE)
 
     def _owner(self) -> str:
         try:

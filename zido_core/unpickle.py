@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import IO, Any
 
 import torch
@@ -134,8 +135,12 @@ def main(source: str, target: str, *left_out: str) -> int:
         check(tensors, Path(target))
         answer: dict[str, Any] = {"tensors": len(tensors)}
     except Exception as error:
-        refused = isinstance(error, Refused) or type(error).__name__ == "UnpicklingError"
         reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason.partition("WeightsUnpickler error: ")[2].partition(" Check the documentation")[0] or reason
+        # PyTorch says of noise that an operand is unsupported; all else that it objects to are names and calls.
+        refused = isinstance(error, Refused) or (
+            isinstance(error, UnpicklingError) and not reason.startswith("Unsupported operand")
+        )
         answer = {"error": reason, "refused": refused, "errno": getattr(error, "errno", None)}
     print(json.dumps(answer))
     return 0 if "tensors" in answer else 1

@@ -59,6 +59,7 @@ def follow(link: Link, tell: EventSink, stop: Callable[[], bool], patience: Pati
             return failed(type(error), f"{link.command[0]}: {error}")
         if silence.too_long(event):
             link.kill()
+            link.wait(patience.terminate)
             return failed(errors.ZidoError, f"the worker was silent for {patience.dead:g} s and was ended; try again")
         match event:
             case Done() | Failed() | Cancelled():
@@ -79,6 +80,7 @@ def post_mortem(link: Link, patience: Patience) -> Failed:
     status = link.wait(patience.terminate)
     if status is None:
         link.kill()
+        link.wait(patience.terminate)
     return explain(status, link.tail(), link.command[0])
 
 

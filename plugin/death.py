@@ -30,7 +30,7 @@ IN_THE_LOG: Sequence[tuple[str, _Explanation]] = (
     (r"argument 'kw_only'|cannot import name '\w+' from 'typing'|^SyntaxError", (errors.ModelMissing, OLD_PYTHON)),
     (r"\[WinError (?:126|127|1114)\]", (errors.ModelMissing, NO_RUNTIME)),
     (
-        r"(\S+): cannot open shared object file|Library not loaded: (\S+)",
+        r"([^\s:]+): cannot open shared object file|Library not loaded: (\S+)",
         (errors.ModelMissing, "the library {0} is missing. Install it, or choose another Python"),
     ),
     (
@@ -38,8 +38,8 @@ IN_THE_LOG: Sequence[tuple[str, _Explanation]] = (
         (errors.OutOfMemory, OUT_OF_MEMORY),
     ),
     (
-        r"CUDA driver version is insufficient|no kernel image is available|Driver/library version mismatch"
-        r"|CUDA error|HIP error|unknown error.*cuInit",
+        r"driver version is insufficient|driver on your system is too old|no kernel image is available"
+        r"|Driver/library version mismatch|CUDA error|HIP error|unknown error.*cuInit",
         (errors.DeviceUnavailable, BROKEN_DRIVER),
     ),
 )
@@ -106,7 +106,7 @@ def _by_log(log: Sequence[str]) -> _Explanation | None:
 
 
 def _by_last_words(status: int | None, log: Sequence[str]) -> _Explanation:
-    code = "its end" if status is None else f"exit code {status}"
+    code = "it stopped answering" if status is None else f"exit code {status}"
     words = next((line.strip() for line in reversed(log) if line.strip()), "")
     reason = f"its last words were: {words[:200]}" if words else "its log is empty"
     return errors.ZidoError, f"{code}, and {reason}"

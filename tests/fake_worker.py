@@ -1,6 +1,6 @@
 """A real worker around a pipeline that is made up: what a job does is said by the name of its input.
 
-    python tests/fake_worker.py [IDLE]
+python tests/fake_worker.py [IDLE]
 """
 
 from __future__ import annotations

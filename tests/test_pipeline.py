@@ -512,6 +512,20 @@ def test_the_coarse_stage_beats_bicubic_on_the_examples(upscaler, example_raster
         assert errors[0] < errors[1], path
 
 
+@pytest.mark.parametrize(("fidelity", "tolerance"), [(1.0, 0.02), (0.0, 0.05)])
+def test_borders_of_tiles_do_not_show(
+    upscaler, example_raster, example_photo, fidelity: float, tolerance: float
+) -> None:
+    """Over both pictures: what their content does at so few borders is as large as the tolerance."""
+    ratios = []
+    for path in (example_raster, example_photo):
+        with rasterio.open(path) as dataset:
+            image = dataset.read()[:3, :128, :128].transpose(1, 2, 0).copy()
+        options = {**DIFFUSED, "fidelity": fidelity, "color_fix": "none", "consistency": "on"}
+        ratios.append(upscaler.upscale(image, **options).manifest["consistency"]["seam_ratio"])
+    assert np.mean(ratios) == pytest.approx(1, abs=tolerance)
+
+
 def test_one_tile_alone_is_what_the_tiles_of_the_paper_are(upscaler) -> None:
     """An image of one tile: fusion, weights and overlap have nothing to say."""
     image = np.moveaxis(smooth_pixels((3, 24, 24), "uint8"), 0, 2).copy()

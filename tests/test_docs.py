@@ -65,7 +65,7 @@ def test_flags_named_in_shell_examples_exist() -> None:
     command = [sys.executable, "-m", "zido_core"]
     shown = "".join(
         subprocess.run([*command, *of, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for of in ([], ["evaluate"])
+        for of in ([], ["evaluate"], ["models", "path"])
     )
     known = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown))
     for path in DOCUMENTS:

@@ -30,6 +30,7 @@ from .catalog import (
     VaeMode,
     describe,
 )
+from .defaults import check_tiles, defaults_of
 from .errors import InvalidOptions
 from .option_spec import OptionSpec, jsonable, option, specs_of
 
@@ -343,6 +344,11 @@ class ResolvedOptions(Options):
     color_fix: ColorFix
     consistency: Literal["on", "off"]
 
+    @property
+    def diffuses(self) -> bool:
+        """Whether diffusion is needed: the certain part of a result is there without it."""
+        return self.fidelity < 1 or not describe(self.model).certain_at_one
+
     def record(self) -> dict[str, Any]:
         """JSON-like values of all that can change the result: for the manifest and the output's tags."""
         return {name: jsonable(getattr(self, name)) for name, spec in OPTIONS.items() if spec.result}
@@ -354,61 +360,13 @@ def resolve(options: Options, descriptor: ModelDescriptor, kind: Kind) -> Resolv
     values["model"] = descriptor.name
     if values["consistency"] == "auto":
         values["consistency"] = None
-    for defaults in (descriptor.preset(options.preset), _model_defaults(descriptor, kind, options)):
+    own = defaults_of(descriptor, kind, tile_size=options.tile_size, fusion=options.fusion)
+    for defaults in (descriptor.preset(options.preset), own):
         for name, value in defaults.items():
             if values[name] is None:
                 values[name] = value
     if values["fusion"] == "spot":
         values["tile_overlap"] = 0
     resolved = ResolvedOptions(**values)
-    _check_tiles(resolved, descriptor)
+    check_tiles(descriptor, size=resolved.tile_size, overlap=resolved.tile_overlap)
     return resolved
-
-
-def _model_defaults(descriptor: ModelDescriptor, kind: Kind, options: Options) -> dict[str, object]:
-    raster = kind == "raster"
-    return {
-        "scale": float(descriptor.native_scale),
-        "fidelity": descriptor.fidelity,
-        "negative_prompt": descriptor.negative_prompt,
-        "prompts": descriptor.prompts,
-        "tagger": descriptor.tagger,
-        "fusion": descriptor.fusion,
-        "tile_size": descriptor.tile_size,
-        "tile_overlap": _overlap_for(options.tile_size or descriptor.tile_size, descriptor),
-        "tile_weights": "gaussian" if options.fusion == "mixture" else descriptor.tile_weights,
-        "steps": descriptor.steps,
-        "guidance_scale": descriptor.guidance_scale,
-        "start": descriptor.start,
-        "strength": descriptor.strength,
-        "sampler": descriptor.sampler,
-        "noise_level": descriptor.noise_level,
-        "controlnet_conditioning_scale": descriptor.controlnet_conditioning_scale,
-        "color_fix": descriptor.color_fix_raster if raster else descriptor.color_fix_photo,
-        "consistency": descriptor.consistency_raster if raster else descriptor.consistency_photo,
-    }
-
-
-def _overlap_for(tile_size: int, descriptor: ModelDescriptor) -> int:
-    """The model's share of overlap for another tile size, in whole latents."""
-    stride = descriptor.latent_stride
-    return round(tile_size * descriptor.tile_overlap / descriptor.tile_size / stride) * stride
-
-
-def _check_tiles(options: ResolvedOptions, descriptor: ModelDescriptor) -> None:
-    size, overlap = options.tile_size, options.tile_overlap
-    multiple, stride = descriptor.tile_multiple, descriptor.latent_stride
-    if size % multiple:
-        nearest = max(round(size / multiple), 1) * multiple
-        raise InvalidOptions(
-            f"tile_size is {size}; model {descriptor.name} needs a multiple of {multiple}: try {nearest}"
-        )
-    if overlap >= size:
-        raise InvalidOptions(
-            f"tile_overlap is {overlap} and tile_size {size}; the overlap must be smaller: try {size // 2}"
-        )
-    if overlap % stride:
-        nearest = round(overlap / stride) * stride
-        raise InvalidOptions(
-            f"tile_overlap is {overlap}; model {descriptor.name} needs a multiple of {stride}: try {nearest}"
-        )

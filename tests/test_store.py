@@ -25,7 +25,6 @@ from zido_core.catalog import MODELS, describe
 from zido_core.connection import Policy
 from zido_core.download import ON_HUB, url_of
 from zido_core.errors import (
-    BadInput,
     Cancelled,
     ConfigurationError,
     DownloadFailed,
@@ -501,22 +500,24 @@ class TestImport:
         ],
     )
     def test_files_that_are_none_are_refused(self, place, tmp_path, content, told):
-        mine = self.make(tmp_path / "mine", "own/unet/w.safetensors", content=content)
-        with pytest.raises(BadInput, match=told):
-            adopt(mine, [SEVERAL], place)
+        mine = self.make(tmp_path / "mine", "own/unet/w.safetensors", "tags.txt", content=content)
+        adopted = adopt(mine, [SEVERAL], place)
+        assert adopted.taken == (ROOTED,)
+        assert len(adopted.refused) == 1
+        assert told in adopted.refused[0]
         assert not place.path(OWN).exists()
 
-    def test_a_file_that_differs_from_the_published_one_is_refused(self, place, tmp_path):
+    def test_a_file_that_differs_from_the_published_one_is_refused(self, place, tmp_path, capsys, known):
+        known(SEVERAL)
         (self.make(tmp_path / "mine", "tags.txt") / "tags.txt").write_bytes(b"abd")
-        with pytest.raises(BadInput, match=r"tags.txt is another file: .*, the published file has"):
-            adopt(tmp_path / "mine", [SEVERAL], place)
+        assert cli.execute(["models", "import", str(tmp_path / "mine")]) == 65
+        assert "tags.txt is another file: it has sha256" in capsys.readouterr().err
 
     def test_a_file_that_differs_from_the_first_one_is_refused(self, place, tmp_path):
         adopt(self.make(tmp_path / "mine", "own/unet/w.safetensors"), [SEVERAL], place, how="copy")
         place.path(OWN).unlink()
         other = self.make(tmp_path / "other", "own/unet/w.safetensors", content=save({"x": torch.zeros(1)}))
-        with pytest.raises(BadInput, match="the one that came first had"):
-            adopt(other, [SEVERAL], place)
+        assert "the one that came first had" in adopt(other, [SEVERAL], place).refused[0]
 
     def test_files_that_lie_in_the_store_without_a_record_get_one(self, place):
         self.make(place.folder, "own/unet/w.safetensors")

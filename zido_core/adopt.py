@@ -17,7 +17,7 @@ from typing import Literal
 
 from .checkpoint import fault_of
 from .convert import convert
-from .errors import BadInput, InputNotFound, ModelMissing
+from .errors import BadInput, InputNotFound, InputRefused, ModelMissing
 from .model_files import ModelFile, Obtainable, is_pickle
 from .store import Store, sha256_of
 
@@ -36,6 +36,9 @@ class Adopted:
 
     taken: tuple[ModelFile, ...]
     """Files that are in the store now and were not before."""
+
+    refused: tuple[str, ...]
+    """Why files that were found were not taken."""
 
     lacking: Mapping[str, tuple[ModelFile, ...]]
     """Model -> files that are neither in the folder nor in the store; only models that something was found of."""
@@ -71,16 +74,21 @@ def adopt(
         names = ", ".join(model.name for model in models if any(not file.embedded for file in model.files))
         raise ModelMissing(f"{folder} has no file of {names}; `zido models path --files` lists what they are called")
     with store.lock(check=check, on_wait=lambda owner: on_note(f"waiting for {owner}, which changes the models")):
-        taken = [file for file in found if store.state(file) != "here"]
-        for file in taken:
+        taken, refused = [], []
+        for file in [file for file in found if store.state(file) != "here"]:
             on_note(f"{file.path} from {found[file]}")
-            _take(file, found[file], store, how, check)
+            try:
+                _take(file, found[file], store, how, check)
+            except (BadInput, InputRefused, ModelMissing) as error:
+                refused.append(str(error))
+            else:
+                taken.append(file)
         touched = [model for model in models if any(file in found for file in model.files)]
         lacking = {model.name: tuple(file for file in model.files if store.state(file) != "here") for model in touched}
         for model in touched:
             if not lacking[model.name]:
                 store.records.choose(model.name)
-    return Adopted(taken=tuple(taken), lacking=lacking)
+    return Adopted(taken=tuple(taken), refused=tuple(refused), lacking=lacking)
 
 
 def _take(file: ModelFile, source: Path, store: Store, how: How, check: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ import click
 
 from .adopt import How, adopt
 from .catalog import MODELS
-from .errors import InvalidOptions, ModelMissing
+from .errors import BadInput, InvalidOptions, ModelMissing
 from .interrupt import Interrupt
 from .job import CancelToken, Progress, Stage, encode
 from .model_files import ModelFile, Obtainable, licences_of
@@ -169,7 +169,9 @@ def import_command(folder: str, names: tuple[str, ...], how: How | None) -> int:
     for name, missing in adopted.lacking.items():
         lacks = f"lacks {len(missing)} files: {listed([file.path for file in missing])}; `zido models get {name}`"
         click.echo(f"{name} {lacks if missing else 'is complete'}")
-    return OK
+    for reason in adopted.refused:
+        click.echo(f"zido: {reason}", err=True)
+    return BadInput.exit_code if adopted.refused else OK
 
 
 @models.command("path", help="Where the files of a model are, or would be.")

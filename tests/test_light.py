@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 HEAVY = ("torch", "numpy", "rasterio", "PIL", "diffusers", "transformers", "safetensors", "tqdm")
-LIGHT = ("errors", "catalog", "option_spec", "options", "job", "naming", "interrupt", "device")
+LIGHT = (
+    *("errors", "catalog", "option_spec", "options", "job", "pace"),
+    *("naming", "interrupt", "device", "channel", "worker"),
+)
 
 
 def run_blocked(code: str, blocked: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
@@ -50,6 +53,13 @@ def test_the_command_line_answers_questions_with_click_alone(arguments):
     ended = run_blocked(code, HEAVY)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout
+
+
+def test_a_host_reaches_a_worker_with_the_standard_library_only(tmp_path):
+    (tmp_path / "zido").symlink_to(ROOT, target_is_directory=True)
+    code = f"sys.path[0] = {str(tmp_path)!r}; import zido.plugin.client; assert 'zido_core' not in sys.modules"
+    ended = run_blocked(code, (*HEAVY, "click"))
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_importing_the_package_imports_nothing_of_it():

@@ -387,7 +387,7 @@ def torchmetrics(monkeypatch, tmp_path):
     """A torchmetrics that has LPIPS and FID; their weights and packages are not here yet."""
     for name, member in (("lpip", "LearnedPerceptualImagePatchSimilarity"), ("fid", "FrechetInceptionDistance")):
         monkeypatch.setitem(sys.modules, f"torchmetrics.image.{name}", types.SimpleNamespace(**{member: Constant}))
-    monkeypatch.setattr(learned.importlib.util, "find_spec", lambda name: None if name == "transformers" else True)
+    monkeypatch.setattr(learned.importlib.util, "find_spec", lambda name: None if name == "piq" else True)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
@@ -397,8 +397,16 @@ def test_networks_without_weights_are_skipped(torchmetrics):
     found = learned.load_available()
     assert not found.scorers
     assert found.skipped["LPIPS"] == f"its weights are not here ({torchmetrics / 'alexnet-owt-7be5be79.pth'})"
-    assert found.skipped["CLIPIQA"] == "package transformers is not installed"
+    assert found.skipped["CLIPIQA"] == "package piq is not installed"
     assert found.skipped["MUSIQ"] == found.skipped["MANIQA"] == "torchmetrics does not have it"
+
+
+def test_networks_that_do_not_load_are_skipped(torchmetrics, monkeypatch):
+    (torchmetrics / learned.LEARNED[0].weights[0]).touch()
+    monkeypatch.setattr(Constant, "to", lambda self, device: {}["no such layer"])
+    found = learned.load_available()
+    assert not found.scorers
+    assert found.skipped["LPIPS"] == "torchmetrics cannot load it (KeyError: 'no such layer')"
 
 
 def test_networks_with_weights_are_used(torchmetrics, example_photo):

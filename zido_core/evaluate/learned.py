@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +32,10 @@ class Learned:
     """Python packages that it imports."""
     weights: tuple[str, ...] = ()
     """Files in torch's folder of checkpoints."""
+    files: tuple[str, ...] = ()
+    """Other files that it would fetch."""
     repository: str = ""
-    """On Hugging Face, whose snapshot must be in the cache."""
+    """On Hugging Face, whose tokenizer must be in the cache."""
     arguments: tuple[tuple[str, object], ...] = ()
     """Of the class."""
     pairs: bool = True
@@ -60,10 +63,11 @@ LEARNED = (
         whole_set=True,
     ),
     Learned(
-        metric=Metric(name="clipiqa", label="CLIPIQA", best="high", digits=4, meaning="CLIP ViT-B/16, no reference"),
+        metric=Metric(name="clipiqa", label="CLIPIQA", best="high", digits=4, meaning="CLIP RN50, without a truth"),
         module="multimodal.clip_iqa",
         classname="CLIPImageQualityAssessment",
-        packages=("transformers",),
+        packages=("piq", "torchvision", "transformers"),
+        files=("~/.cache/clip/RN50.pt",),
         repository="openai/clip-vit-base-patch16",
         pairs=False,
     ),
@@ -90,12 +94,15 @@ class Scorer:
         self._sets: dict[object, Any] = {}
 
     def score(self, image: Image, truth: Image) -> float:
-        """The figure of one image; NaN for metrics of whole sets."""
+        """The figure of one image; NaN for metrics of whole sets, and for images that the network cannot take."""
         if self.learned.whole_set:
             return float("nan")
-        with torch.no_grad():
-            images = [self._tensor(each) for each in ((image, truth) if self.learned.pairs else (image,))]
-            return float(self._single(*images))
+        images = [self._tensor(each) for each in ((image, truth) if self.learned.pairs else (image,))]
+        try:
+            with torch.no_grad():
+                return float(self._single(*images))
+        except (RuntimeError, ValueError):
+            return float("nan")
 
     def collect(self, key: object, image: Image, truth: Image) -> None:
         """Add an image to the set ``key``, for metrics of whole sets."""
@@ -120,11 +127,15 @@ def load_available(device: str = "cpu", wanted: Sequence[Learned] = LEARNED) -> 
     scorers: dict[str, Scorer] = {}
     skipped: dict[str, str] = {}
     for learned in wanted:
-        why, learned = _ready(learned)
+        why = _lacking(learned)
+        if not why:
+            try:
+                with offline():
+                    scorers[learned.metric.name] = Scorer(learned, _maker(learned), device)
+            except Exception as error:  # anything may be wrong with foreign code and files; the rest still works
+                why = f"torchmetrics cannot load it ({type(error).__name__}: {error})"
         if why:
-            skipped[learned.metric.label] = why
-        else:
-            scorers[learned.metric.name] = Scorer(learned, _maker(learned), device)
+            skipped[learned.metric.label] = " ".join(why.split())
     return Available(scorers, skipped)
 
 
@@ -133,32 +144,40 @@ def checkpoints() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def snapshot(repository: str) -> Path | None:
-    """Folder of the repository's files in the cache of Hugging Face; None if it is not there."""
-    from huggingface_hub import try_to_load_from_cache
+@contextmanager
+def offline() -> Iterator[None]:
+    """Inside, Hugging Face's libraries use their cache and do not ask the network whether it is current."""
+    from huggingface_hub import constants
 
-    found = [try_to_load_from_cache(repository, name) for name in ("config.json", "preprocessor_config.json")]
-    weights = [try_to_load_from_cache(repository, name) for name in ("model.safetensors", "pytorch_model.bin")]
-    there = all(isinstance(path, str) for path in found) and any(isinstance(path, str) for path in weights)
-    return Path(str(found[0])).parent if there else None
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
-def _ready(learned: Learned) -> tuple[str, Learned]:
-    """Why the metric cannot be used, or nothing; and the metric with the place of its files."""
+def _lacking(learned: Learned) -> str:
+    """Why the metric cannot be used, or nothing."""
     if not learned.module:
-        return "torchmetrics does not have it", learned
+        return "torchmetrics does not have it"
     missing = [name for name in ("torchmetrics", *learned.packages) if importlib.util.find_spec(name) is None]
     if missing:
-        return f"package {missing[0]} is not installed", learned
-    absent = [name for name in learned.weights if not (checkpoints() / name).is_file()]
+        return f"package {missing[0]} is not installed"
+    places = [*(checkpoints() / name for name in learned.weights), *(Path(n).expanduser() for n in learned.files)]
+    absent = [path for path in places if not path.is_file()]
     if absent:
-        return f"its weights are not here ({checkpoints() / absent[0]})", learned
-    if learned.repository:
-        folder = snapshot(learned.repository)
-        if folder is None:
-            return f"its weights are not here ({learned.repository} in the cache of Hugging Face)", learned
-        learned = replace(learned, arguments=(*learned.arguments, ("model_name_or_path", str(folder))))
-    return "", learned
+        return f"its weights are not here ({absent[0]})"
+    if learned.repository and not _cached(learned.repository):
+        return f"its tokenizer is not here ({learned.repository} in the cache of Hugging Face)"
+    return ""
+
+
+def _cached(repository: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    names = ("preprocessor_config.json", "tokenizer_config.json")
+    return all(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
 
 
 def _maker(learned: Learned) -> Callable[[], Any]:

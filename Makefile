@@ -33,6 +33,9 @@ lint: $(DEV) ## ruff, import-linter, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
+	@mkdir -p $(VENV)/host
+	@ln -sfn "$(CURDIR)" $(VENV)/host/zido # what hosts load is a part of the package zido
+	@MYPYPATH=$(VENV)/host $(BIN)/mypy -p zido.plugin
 
 docs: $(CORE) ## write docs/help.txt anew, from the options
 	@COLUMNS=80 $(BIN)/python -m zido_core --help > docs/help.txt

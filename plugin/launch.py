@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import subprocess
+import subprocess  # here alone a process is started  # nosec B404
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,7 +82,7 @@ def spawn(command: Sequence[str], log: Path | None, extra: Mapping[str, str]) ->
     that starts it, as Linux could do: it ends when its standard input does.
     """
     with open(log or os.devnull, "ab") as errors:
-        return subprocess.Popen(  # nosec B603 - a list, which no shell sees
+        return subprocess.Popen(  # a list, which no shell sees  # nosec B603
             list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -6,7 +6,7 @@ import contextlib
 import os
 import queue
 import signal
-import subprocess
+import subprocess  # for the class of an error  # nosec B404
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path

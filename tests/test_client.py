@@ -356,13 +356,13 @@ def test_a_killed_host_leaves_no_orphan_and_no_file(tmp_path):
 
 def test_diagnostics_name_neither_home_nor_user(make, monkeypatch):
     home = os.path.expanduser("~")
-    client = make([*PYTHON, f"raise SystemExit('in {home}/x and /media/somebody/y')"])
+    client = make([*PYTHON, f"raise SystemExit('in {home}/x and /data/somebody/y')"])
     monkeypatch.setattr("getpass.getuser", lambda: "somebody")
     client.run(Job(input="steps"))
     told = client.diagnostics()
     assert f"zido {__version__}" in told
     assert "exit code: 1" in told
-    assert told.splitlines()[-1] == "in ~/x and /media/USER/y"
+    assert told.splitlines()[-1] == "in ~/x and /data/USER/y"
 
 
 def test_the_real_worker_gives_the_bytes_of_any_other_run(make_raster, upscaler, tmp_path):

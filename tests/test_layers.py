@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ("zido_core", "plugin", "qgis", "gimp")
+LIGHT_SET = {"errors", "model_files", "catalog", "option_spec", "defaults", "options", "job", "pace"}
 HOST_PACKAGES = {"qgis", "gi", "PyQt5", "PyQt6", "PySide2", "PySide6", "sip", "plugin", "gimp"}
 TEXT = {".py", ".md", ".toml", ".txt", ".json", ".yml", ".yaml", ".sh", ".cfg", ".ini", ""}
 
@@ -62,6 +63,24 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def test_plugin_takes_only_the_light_set_of_the_core() -> None:
+    taken = {
+        f"{path.name}: {name}"
+        for path in modules("plugin")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level and (node.module or "").startswith("zido_core")
+        for name in ([node.module.partition(".")[2]] if "." in node.module else [each.name for each in node.names])
+    }
+    assert taken
+    assert {line for line in taken if line.partition(": ")[2] not in LIGHT_SET | {"__version__"}} == set()
+
+
+def test_plugin_needs_the_standard_library_and_reaches_qt_through_one_module() -> None:
+    paths = [path for path in modules("plugin") if path.name != "qt.py"]
+    found = {f"{path.name}: {name}" for path in paths for name in imports(path) - sys.stdlib_module_names}
+    assert found == set()
 
 
 def test_core_imports_itself_relatively() -> None:

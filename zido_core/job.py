@@ -233,7 +233,7 @@ class Hello(Event):
     """What of it is free now."""
 
     models: tuple[str, ...] = ()
-    """Models whose files came with zido, so that they work at once."""
+    """Models whose files are on this machine, so that they work at once."""
 
 
 @dataclass(frozen=True, kw_only=True)

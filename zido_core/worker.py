@@ -45,6 +45,7 @@ from .job import (
 )
 from .options import Options
 from .runner import OK, failure, rehearse, run
+from .store import resolve
 
 if TYPE_CHECKING:
     from .pipeline import KeptModel, UpscaleResult
@@ -244,8 +245,16 @@ def greeting() -> Hello:
         device_title=device.title,
         device_bytes=device.total_bytes,
         free_bytes=device.free_bytes,
-        models=tuple(name for name, model in MODELS.items() if all(file.embedded for file in model.files)),
+        models=tuple(name for name in MODELS if _is_here(name)),
     )
+
+
+def _is_here(model: str) -> bool:
+    try:
+        resolve(MODELS[model])
+    except (ZidoError, OSError, RuntimeError):  # RuntimeError: nobody's home
+        return False
+    return True
 
 
 def resident_bytes() -> int | None:

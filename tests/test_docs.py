@@ -70,7 +70,7 @@ def test_flags_named_in_shell_examples_exist() -> None:
     known = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown))
     for path in DOCUMENTS:
         lines = "".join(code_blocks(str(path.relative_to(ROOT)), "(?:sh|bash)")).splitlines()
-        ours = [line.partition("#")[0] for line in lines if re.search(r"\bzido(_core)?\b", line)]
+        ours = [line.partition("#")[0] for line in lines if re.search(r"(-m zido_core|\bzido) ", line)]
         named = {flag for line in ours for flag in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line)} - {"-m"}
         assert named <= known, path
 

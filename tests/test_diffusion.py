@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import (
+    convert_ldm_clip_checkpoint,
+    convert_ldm_unet_checkpoint,
+    convert_ldm_vae_checkpoint,
+    convert_open_clip_checkpoint,
+)
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from tests import tiny_diffusion
 from zido_core.backbones import load_backbone
+from zido_core.backbones.text import bare_name
 from zido_core.catalog import describe
 from zido_core.errors import ModelMissing
+from zido_core.nets.stable_diffusion import CONFIGS
 from zido_core.options import Options, resolve
 from zido_core.pipeline import Upscaler, tag
 from zido_core.prompts.base import Prompt, Tag
@@ -291,3 +301,79 @@ def test_the_schedule_is_the_folders(pipelines):
     folder, _ = pipelines["sd15"]
     assert json.loads((folder / "scheduler" / "scheduler_config.json").read_text())["beta_end"] == 0.012
     assert load("sd15", folder).schedule.prediction_type == "epsilon"
+
+
+@pytest.mark.parametrize(("model", "open_clip"), [("sd15", ""), ("sd-x4", "text_encoder"), ("sdxl", "text_encoder_2")])
+def test_all_networks_may_lie_in_one_file(pipelines, tmp_path, model, open_clip):
+    """Its names are those that diffusers converts, and what is loaded is what the folder holds."""
+    folder, pipeline = pipelines[model]
+    tensors = tiny_diffusion.write_single_file(pipeline, tmp_path, open_clip=open_clip)
+    same(convert_ldm_unet_checkpoint(dict(tensors), pipeline.unet.config), pipeline.unet.state_dict())
+    same(convert_ldm_vae_checkpoint(dict(tensors), pipeline.vae.config), pipeline.vae.state_dict())
+    for part in ("text_encoder", "text_encoder_2"):
+        encoder = getattr(pipeline, part, None)
+        if encoder is None:
+            continue
+        if part == open_clip:
+            prefix = "conditioner.embedders.1.model." if model == "sdxl" else "cond_stage_model.model."
+            converted = convert_open_clip_checkpoint(encoder, dict(tensors), prefix=prefix)
+        else:
+            converted = convert_ldm_clip_checkpoint(dict(tensors))
+        same(bare(converted), bare(encoder.state_dict()))
+    found, expected = load(model, tmp_path).parts, load(model, folder).parts
+    for name in ("unet", "vae"):
+        same(getattr(found, name).state_dict(), getattr(expected, name).state_dict())
+    told = [parts.text.encoded(["roof"]) for parts in (found, expected)]
+    assert torch.equal(told[0].tokens, told[1].tokens)
+    assert (told[0].pooled is None) or torch.equal(told[0].pooled, told[1].pooled)
+
+
+def test_what_one_file_lacks_is_named(pipelines, tmp_path):
+    tensors = tiny_diffusion.write_single_file(pipelines["sd15"][1], tmp_path, open_clip="")
+    whole = {name: value.contiguous() for name, value in tensors.items()}
+    file = tmp_path / "everything.safetensors"
+    save_file({name: value for name, value in whole.items() if "mid.attn_1.q.weight" not in name}, file)
+    with pytest.raises(ModelMissing, match=r"2 missing .*mid_block\.attentions\.0\.to_q\.weight"):
+        load("sd15", tmp_path)
+    save_file({name: value for name, value in whole.items() if not name.startswith("cond_stage_model.")}, file)
+    with pytest.raises(ModelMissing, match=r"everything\.safetensors has no text_encoder"):
+        load("sd15", tmp_path)
+    shutil.rmtree(tmp_path / "tokenizer")
+    with pytest.raises(ModelMissing, match=r"there is no folder .*tokenizer"):
+        load("sd15", tmp_path)
+
+
+def bare(tensors):
+    return {bare_name(name): tensor for name, tensor in tensors.items()}
+
+
+def same(found, expected):
+    assert set(found) == set(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
+
+@pytest.mark.parametrize(
+    ("model", "tensors", "millions", "text"),
+    [
+        ("sd15", 686, 859.52, (196, 123.06)),
+        ("sd21", 686, 865.91, (372, 340.39)),
+        ("sd-x4", 687, 473.40, (372, 340.39)),
+        ("sdxl", 1680, 2567.46, (196, 123.06)),
+    ],
+)
+def test_known_configurations_have_the_size_of_the_models(model, tensors, millions, text):
+    configs = CONFIGS[model]
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(dict(configs["unet"]))
+        encoder = CLIPTextModel(CLIPTextConfig.from_dict(dict(configs["text_encoder"])))
+        AutoencoderKL.from_config(dict(configs["vae"]))
+    assert (len(unet.state_dict()), size(unet)) == (tensors, millions)
+    assert (len(encoder.state_dict()), size(encoder)) == text
+    vae_stride = 2 ** (len(configs["vae"]["block_out_channels"]) - 1)
+    assert vae_stride == describe(model).latent_stride
+
+
+def size(network):
+    """Millions of parameters."""
+    return round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 2)

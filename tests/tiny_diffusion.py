@@ -17,9 +17,12 @@ from diffusers import (
     StableDiffusionXLImg2ImgPipeline,
     UNet2DConditionModel,
 )
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from tests.tiny_models import randomised, write_tokenizer
+from zido_core.backbones import single_file
+from zido_core.backbones.text import bare_name
 
 WIDTH = 16
 CROSS = ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
@@ -93,6 +96,43 @@ def write_xl(folder: Path) -> StableDiffusionXLImg2ImgPipeline:
         add_watermarker=False,
     )
     return saved(pipeline, folder)
+
+
+def write_single_file(pipeline: Any, folder: Path, *, open_clip: str) -> dict[str, torch.Tensor]:
+    """All networks of a pipeline in one file, configurations and tokenizers beside it; returns what is in the file.
+
+    ``open_clip`` is the text encoder that is OpenCLIP's, or nothing.
+    """
+    texts = [name for name in ("text_encoder", "text_encoder_2") if getattr(pipeline, name, None) is not None]
+    tensors: dict[str, torch.Tensor] = {}
+    for part in ("unet", "vae", *texts):
+        network = getattr(pipeline, part)
+        prefix = single_file.PREFIXES[part][len(texts) - 1 if part == "text_encoder" else 0]
+        for name, places in single_file._places(
+            part, network.config.to_dict() if part in texts else network.config
+        ).items():
+            place = places[1 if part == open_clip else 0]
+            state = {bare_name(each): tensor for each, tensor in network.state_dict().items()}
+            put(tensors, prefix + place.name, place.third, state[name])
+    tensors["model_ema.decay"] = torch.zeros(())
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "everything.safetensors")
+    for part in (*texts, "unet", "vae", "tokenizer", "tokenizer_2"):
+        if getattr(pipeline, part, None) is not None:
+            getattr(pipeline, part).save_pretrained(folder / part)
+            for weights in (folder / part).glob("*.safetensors"):
+                weights.unlink()
+    return tensors
+
+
+def put(tensors: dict[str, torch.Tensor], name: str, third: int | None, tensor: torch.Tensor) -> None:
+    """As latent diffusion and OpenCLIP keep it: attention by 1x1 convolutions; query, key and value in one."""
+    if third is not None:
+        whole = tensors.setdefault(name, torch.empty(3 * len(tensor), *tensor.shape[1:]))
+        whole[third * len(tensor) : (third + 1) * len(tensor)] = tensor
+    elif ".attn_1." in name and tensor.dim() == 2:
+        tensors[name] = tensor[:, :, None, None]
+    else:
+        tensors[name] = tensor.T if name.endswith("text_projection") else tensor
 
 
 def unet(**config: Any) -> UNet2DConditionModel:

@@ -13,13 +13,12 @@ from ..catalog import ModelDescriptor
 from ..checkpoint import fingerprint
 from ..errors import ModelMissing
 from ..nets.seesr import take_hint_embedding
+from ..nets.stable_diffusion import CONFIGS
 from .base import ScheduleSpec
 from .folder import ModelFolder, load_network, load_schedule, load_vae, read_json
 from .seesr_files import model_folder
+from .single_file import with_single_file
 from .text import TextEncoder, TextEncoderXL, Texts
-
-SCHEDULE = ScheduleSpec(prediction_type="epsilon")
-"""Where a folder has no scheduler: Stable Diffusion 1.5's."""
 
 LOW_RES_SCHEDULER = {"beta_schedule": "scaled_linear", "beta_start": 0.0001, "beta_end": 0.02}
 """Where a folder does not say what noise the upscaler's view of the input had in training."""
@@ -63,10 +62,13 @@ def sees_input(unet: Any, vae: Any) -> bool:
 def load_parts(
     descriptor: ModelDescriptor, folder: Path | None, device: torch.device, precision: torch.dtype
 ) -> DiffusionParts:
-    """Load everything from a model folder. A tile ControlNet is used where there is a folder ``controlnet``."""
+    """Load everything from a model folder, or from one with a single file of all networks and tokenizers beside it.
+
+    A tile ControlNet is used where there is a folder ``controlnet``.
+    """
     from diffusers import ControlNetModel, DDPMScheduler, UNet2DConditionModel
 
-    models = model_folder(descriptor, folder)
+    models = with_single_file(model_folder(descriptor, folder), descriptor.name, descriptor.base)
     base = descriptor.base
     places = {"unet": models.needed("unet", base), "vae": models.needed("vae", base)}
     control = models.part("controlnet", base)
@@ -87,7 +89,7 @@ def load_parts(
         unet=unet,
         vae=vae,
         text=text,
-        schedule=load_schedule(models, base, default=SCHEDULE),
+        schedule=load_schedule(models, base, default=ScheduleSpec(**CONFIGS[descriptor.name]["scheduler"])),
         low_res_scheduler=noising.from_config(dict(config)),
         controlnet=controlnet,
         hint_embedding=hint_embedding,

@@ -61,10 +61,10 @@ class TextEncoder:
         self._network = _clip(models.config(folder), projected=PROJECTION in checkpoint.shapes)
         load_strictly(
             self._network,
-            checkpoint.tensors(lambda name: None if name.endswith(POSITIONS) else _bare(name), dtype),
+            checkpoint.tensors(lambda name: None if name.endswith(POSITIONS) else bare_name(name), dtype),
             path=checkpoint.path,
             get=models.get,
-            official=_bare,
+            official=bare_name,
         )
         self._network.to(device)
         self._device = device
@@ -141,6 +141,6 @@ def _load_tokenizer(models: ModelFolder, folder: Path) -> Any:
         raise ModelMissing(f"the tokenizer in {folder} does not load ({error}): {models.get}") from error
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
     """A text encoder's name of a tensor without what older versions of transformers put before it."""
     return name.removeprefix("text_model.")

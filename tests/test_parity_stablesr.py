@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
-from tests.golden import PARITY, close, described, tensors, tolerance, weights, weights_file
+from tests.golden import PARITY, close, described, tensors, tolerance, weights_file
 from zido_core.backbones.base import ScheduleSpec
 from zido_core.backbones.cfw import keep, wrap
+from zido_core.backbones.folder import ModelFolder
+from zido_core.backbones.stablesr import StablesrBackbone
+from zido_core.backbones.stablesr_files import StablesrParts, find_files, load_autoencoder, load_networks
 from zido_core.backbones.vae import decode_tiled, encode_tiled
-from zido_core.checkpoint import load_strictly
-from zido_core.nets.ldm import as_linear, unet_config, vae_config, vae_names
-from zido_core.nets.stablesr import EncoderConfig, build_cfw, build_encoder, build_unet
+from zido_core.catalog import describe
+from zido_core.nets.stablesr import build_cfw, build_encoder, build_unet
 from zido_core.sampling.denoise import PromptPlan, denoise
-from zido_core.sampling.schedule import Schedule
+from zido_core.sampling.samplers import sampler_for
 from zido_core.sampling.windows import Windows
-from zido_core.tiling.fusion import crop
 from zido_core.tiling.grid import Size, flush_grid
 
 NETWORKS = described("stablesr_*", "unet_config", "encoder_config")
@@ -32,7 +34,8 @@ FORWARDS = [(name, case["case"]) for name, content in NETWORKS.items() for case 
 DECODINGS = [(name, case["case"]) for name, content in AUTOENCODERS.items() for case in content["cases"]]
 STEPS = [(name, steps) for name, content in SCHEDULES.items() for steps in content["N"]]
 
-ENCODER, UNET = "structcond_stage_model.", "model.diffusion_model."
+CPU = torch.device("cpu")
+SCHEDULE = ScheduleSpec(prediction_type="epsilon", timestep_spacing="linspace")
 
 
 def test_there_are_golden_tensors():
@@ -40,38 +43,48 @@ def test_there_are_golden_tensors():
         pytest.skip(f"no stablesr_*.json in {PARITY}; set ZIDO_PARITY_DIR")
 
 
-@cache
-def networks(name):
-    """Encoder and UNet with the recorded weights."""
-    content = NETWORKS[name]
-    encoder = build_encoder(EncoderConfig.from_ldm(content["encoder_config"]))
-    config = content["unet_config"]
-    unet = build_unet(unet_config(config), structure_channels=config["semb_channels"])
-    for network, prefix in ((encoder, ENCODER), (unet, UNET)):
-        load_strictly(network, weights(content, prefix), path=name, get="", official=network.official_name)
-    return encoder, unet
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """What the loader makes of recorded networks, and of a recorded autoencoder beside them."""
+
+    @cache
+    def load(networks, autoencoder=None):
+        folder = tmp_path_factory.mktemp("models") / "stablesr"
+        folder.mkdir()
+        described = [NETWORKS[networks], *([] if autoencoder is None else [AUTOENCODERS[autoencoder]])]
+        for content in described:
+            shutil.copy(PARITY / weights_file(content), folder)
+        config = {key: value for content in described for key, value in content.items()}
+        (folder / "config.json").write_text(json.dumps(config))
+        models = ModelFolder(path=folder.parent, get="")
+        files = find_files(models, "stablesr")
+        unet, encoder, _ = load_networks(models, files, "", torch.float32)
+        vae = cfw = None
+        if autoencoder is not None:
+            vae, cfw, _ = load_autoencoder(models, files, "", CPU)
+        return StablesrParts(
+            unet=unet, encoder=encoder, vae=vae, cfw=cfw, text=None, schedule=SCHEDULE, weights_hash=""
+        )
+
+    return load
 
 
-@cache
-def autoencoder(name):
-    """The autoencoder of diffusers and the wrapping, from one file of official names."""
-    content, stored = AUTOENCODERS[name], as_linear(weights(AUTOENCODERS[name]))
-    config = vae_config(content["ddconfig"])
-    with torch.device("meta"):
-        vae = AutoencoderKL(**config)
-    cfw = build_cfw(config["block_out_channels"], content["num_fuse_block"])
-    own = {key: value for key, value in stored.items() if "fusion_layer_" in key}
-    rest = {key: value for key, value in stored.items() if key not in own}
-    load_strictly(vae, rest, path=name, get="", official=vae_names(len(config["block_out_channels"])))
-    load_strictly(cfw, own, path=name, get="", official=cfw.official_name)
-    return vae, cfw
+@pytest.fixture(scope="module")
+def autoencoder(loaded):
+    """The autoencoder of diffusers and the wrapping, from the file of official names."""
+
+    def load(name):
+        parts = loaded(next(iter(NETWORKS)), name)
+        return parts.vae, parts.cfw
+
+    return load
 
 
 @pytest.mark.parametrize(("name", "case"), FORWARDS)
 @torch.inference_mode()
-def test_forward(name, case):
+def test_forward(loaded, name, case):
     """The encoder's maps at every resolution, and the UNet that they modulate."""
-    encoder, unet = networks(name)
+    encoder, unet = loaded(name).encoder, loaded(name).unet
     recorded, bound = tensors(name, case), tolerance(NETWORKS[name])
     structure = encoder(recorded["in.lr_latent"], recorded["in.timesteps"])
     widths = {f"out.struct.{each.shape[-1]}": each for each in structure}
@@ -84,7 +97,7 @@ def test_forward(name, case):
 
 @pytest.mark.parametrize("mode", ["off", "exact"])
 @pytest.mark.parametrize(("name", "case"), DECODINGS)
-def test_feature_wrapping(name, case, mode):
+def test_feature_wrapping(autoencoder, name, case, mode):
     """Whole and in tiles: moments, the encoder's features, the image for every weight of them."""
     vae, cfw = autoencoder(name)
     recorded, bound, seen = tensors(name, case), tolerance(AUTOENCODERS[name]), {}
@@ -104,7 +117,7 @@ def test_feature_wrapping(name, case, mode):
 
 @pytest.mark.parametrize(("name", "case"), DECODINGS)
 @torch.inference_mode()
-def test_wrapping_of_whole_maps_equals_that_in_lockstep(name, case):
+def test_wrapping_of_whole_maps_equals_that_in_lockstep(autoencoder, name, case):
     vae, cfw = autoencoder(name)
     recorded = tensors(name, case)
     seen = {2 ** (index + 1): recorded[f"out.enc_fea{index}"] for index in range(len(cfw))}
@@ -125,8 +138,7 @@ def test_wrapping_of_whole_maps_equals_that_in_lockstep(name, case):
 
 def schedule(steps, kind="epsilon"):
     """As a user's run makes it: all times from 0 to 999, spread evenly, and fresh noise in every step."""
-    spec = ScheduleSpec(prediction_type=kind, timestep_spacing="linspace")
-    return Schedule.from_spec(spec, steps=steps, eta=1.0)
+    return sampler_for("ddpm", replace(SCHEDULE, prediction_type=kind), steps)
 
 
 @pytest.mark.parametrize(("name", "steps"), STEPS)
@@ -158,11 +170,20 @@ def test_schedule(name, steps):
 
 
 @pytest.mark.parametrize("name", CANVASES)
-def test_canvas(name):
-    """Some steps on a canvas of tiles with Gaussian weights, through the loop of every run."""
+def test_canvas(loaded, name):
+    """Some steps on a canvas of tiles with Gaussian weights, through the backbone and the loop of every run."""
     content, recorded = CANVASES[name], tensors(name)
-    encoder, unet = networks(next(key for key, each in NETWORKS.items() if weights_file(each) == weights_file(content)))
-    grid = flush_grid(Size(*content["canvas_latent_hw"]), content["tile"], content["overlap"])
+    parts = loaded(next(key for key, each in NETWORKS.items() if weights_file(each) == weights_file(content)))
+    backbone = StablesrBackbone(describe("stablesr"), parts, CPU, torch.float32)
+    canvas = Size(*content["canvas_latent_hw"])
+    condition = backbone.told(
+        recorded["in.lr_latent"][0],
+        image=torch.zeros(3, *canvas.scaled(8)),
+        size=canvas.scaled(2),
+        texts=recorded["in.context"],
+        text_ids=[0],
+    )
+    grid = flush_grid(canvas, content["tile"], content["overlap"])
     assert (list(grid.cols), list(grid.rows)) == (content["tile_x_offsets"], content["tile_y_offsets"])
 
     kind = {"eps": "epsilon", "v": "v_prediction"}[re.search(r"parameterization (\w+)", content["title"])[1]]
@@ -174,15 +195,10 @@ def test_canvas(name):
     )
     assert part.timesteps.tolist() == content["model_timesteps"]
 
-    def predict(latents, timestep, tiles, prompt_ids):
-        seen = torch.stack([crop(recorded["in.lr_latent"][0], tile) for tile in tiles])
-        times = timestep.expand(len(tiles))
-        return unet(latents, times, recorded["in.context"].expand(len(tiles), -1, -1), encoder(seen, times))
-
     latents = []
     denoise(
         recorded["in.x_T"][0],
-        predict=predict,
+        predict=lambda *crops: backbone.predict(condition, *crops),
         scheduler=part,
         windows=Windows(grid=grid, weighting="gaussian"),
         prompts=PromptPlan(positive=(0,) * len(grid)),

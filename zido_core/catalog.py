@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from .errors import InvalidOptions
-from .model_files import SEESR_FILES, ModelFile, base_files
+from .model_files import SEESR_FILES, ModelFile, base_files, stablesr_files
 
 Kind = Literal["raster", "photo"]
 """Where an image comes from: georeferenced data, or a camera. Some defaults differ."""
@@ -100,6 +100,9 @@ class ModelDescriptor:
 
     fidelity: float
     """0 keeps all that the diffusion invents, 1 only what is certain."""
+
+    certain_at_one: bool = True
+    """Whether fidelity 1 needs no diffusion; if not, it is what a decoder mixes in of the input at the most."""
 
     prompts: str
     """``local``, ``global`` or ``none``."""
@@ -327,9 +330,56 @@ SDXL = replace(
     files=base_files("stable-diffusion-xl-base-1.0", unet=True, second_text=True),
 )
 
-MODELS: Mapping[str, ModelDescriptor] = MappingProxyType(
-    {model.name: model for model in (MINI, ZIDO, SEESR, SEESR_TURBO, SD_X4, SD15, SD21, SDXL)}
+STABLESR = replace(
+    ZIDO,
+    name="stablesr",
+    title="StableSR: a time-aware encoder modulates Stable Diffusion; feature wrapping trades detail for fidelity",
+    paper="Exploiting diffusion prior for real-world image super-resolution",
+    citation="Wang, Yue, Zhou, Chan, Loy (IJCV 2024), arXiv:2305.07015",
+    licence="S-Lab License 1.0 (non-commercial), on CreativeML-OpenRAIL++-M (Stable Diffusion 2.1)",
+    commercial=False,
+    tile_weights="gaussian",
+    steps=200,
+    guidance_scale=1.0,
+    fidelity=0.5,
+    certain_at_one=False,
+    prompts="none",
+    negative_prompt="3d, cartoon, anime, sketches, (worst quality:2), (low quality:2)",
+    prompt_suffix="",
+    tagger="none",
+    base="stable-diffusion-2-1-base",
+    files=stablesr_files("stablesr", "stablesr_000117", "stable-diffusion-2-1-base"),
+    presets={"fast": {"steps": 20, "sampler": "ddim"}, "preview": {"steps": 10, "sampler": "ddim", "fidelity": 0.0}},
 )
+
+STABLESR_768V = replace(
+    STABLESR,
+    name="stablesr-768v",
+    title="StableSR on Stable Diffusion 2.1 for 768 pixels",
+    tile_size=768,
+    tile_overlap=384,
+    least_side=768,
+    fidelity=0.0,
+    base="stable-diffusion-2-1",
+    files=stablesr_files("stablesr-768v", "stablesr_768v_000139", "stable-diffusion-2-1"),
+)
+
+STABLESR_TURBO = replace(
+    STABLESR,
+    name="stablesr-turbo",
+    title="StableSR on SD-Turbo: four steps",
+    licence="S-Lab License 1.0 (non-commercial), on Stability AI Non-Commercial Research Community (SD-Turbo)",
+    steps=4,
+    base="sd-turbo",
+    files=stablesr_files("stablesr-turbo", "stablesr_turbo", "sd-turbo"),
+    presets={},
+)
+
+_ALL = (
+    *(MINI, ZIDO, SEESR, SEESR_TURBO, STABLESR, STABLESR_768V, STABLESR_TURBO),
+    *(SD_X4, SD15, SD21, SDXL),
+)
+MODELS: Mapping[str, ModelDescriptor] = MappingProxyType({model.name: model for model in _ALL})
 """All models by name, in the order in which lists show them."""
 
 DEFAULT_MODEL = MINI.name

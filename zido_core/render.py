@@ -61,7 +61,7 @@ def work_of(block: Block, options: ResolvedOptions) -> int:
     """Units of work of `render`: what the networks compute, in latents times passes."""
     canvas, tile = block.grid.canvas, block.grid.tile
     work = canvas.height * canvas.width
-    if options.fidelity < 1:
+    if options.diffuses:
         windows = _windows_of(block, options)
         count = sum(len(windows.at(step)) for step in range(_first_step(options), options.steps))
         work += count * _passes(options) * tile.height * tile.width
@@ -85,7 +85,7 @@ def render(
     place = Tile(*block.origin, *block.grid.canvas)
     condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, advance, options)
     latents = None
-    if options.fidelity < 1:
+    if options.diffuses:
         noise = _noise_of(backbone, block, options.seed)
         scheduler = sampler_for(options.sampler, backbone.schedule, options.steps)
         per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width

@@ -106,7 +106,7 @@ class Setup:
     @property
     def stages(self) -> tuple[str, ...]:
         """The parts of the work, in words."""
-        main = "denoising" if self.options.fidelity < 1 else "enlarging"
+        main = "denoising" if self.options.diffuses else "enlarging"
         return ("reading", "tagging", main, *(() if self.output is None else ("verifying",)))
 
     @cached_property

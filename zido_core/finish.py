@@ -105,7 +105,7 @@ class BlockEnds:
         array, numbers = planes[:, *core], planes[self._positions(model)]
         # Gaps hold nodata, NaN or anything; what the file says is measured where it says something.
         holds = _enlarged(model.valid, placement, "nearest")
-        made = np.where(holds, numbers, values)[:, *core]
+        made = (numbers if holds.all() else np.where(holds, numbers, values))[:, *core]
         return Finished(
             array=array,
             alpha=None if model.raster.alpha is None else self._alpha(model.raster.alpha, placement)[core],
@@ -195,9 +195,11 @@ def within(tile: Tile, outer: Tile) -> Tile:
 
 def _units(numbers: NDArray[Any], stretch: Stretch) -> NDArray[np.float32]:
     """Numbers in units of the stretch, farther than the model sees: highlights count, too, but not alone."""
-    wide = np.result_type(numbers.dtype, np.float32).type
-    units = (numbers - wide(stretch.lo)) * wide(1 / stretch.span)
-    return np.asarray(units.clip(-1, 2), np.float32)
+    wide = np.result_type(numbers.dtype, np.float32)
+    units = np.subtract(numbers, stretch.lo, dtype=wide)
+    units *= wide.type(1 / stretch.span)
+    np.clip(units, -1, 2, out=units)
+    return np.asarray(units, np.float32)
 
 
 def _enlarged(planes: NDArray[Any], placement: Placement, kernel: Kernel) -> NDArray[Any]:

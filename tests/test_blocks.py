@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import rasterio
 
 from tests.conftest import UTM, smooth_pixels
 from tests.rasters import DIFFUSED, TILES, read
+from zido_core import pipeline
 from zido_core import setup as decisions
+from zido_core import survey as surveying
 from zido_core.blocks import CUT, MARGIN, Block, Canvas, blocks_of, canvas_of
 from zido_core.metrics.consistency import seam_ratio
 from zido_core.resample import resize
@@ -163,6 +166,21 @@ def test_files_in_blocks(make_raster, upscaler, tmp_path, monkeypatch) -> None:
     made = read(result.path)
     assert ((made == 0) == (whole == 0)).all()
     assert np.abs(made.astype(int) - whole).max() <= 1
+
+
+def test_memory_grows_with_the_block_and_not_with_the_raster(make_raster, upscaler, tmp_path, monkeypatch) -> None:
+    """Of all but the network, whose input is a block's region."""
+    monkeypatch.setattr(decisions, "BLOCK_SIZE", 256)
+    monkeypatch.setattr(surveying, "SAMPLE_SIDE", 64)
+    monkeypatch.setattr(pipeline, "render", lambda backbone, image, *_: resize(image, Size(*image.shape[1:]).scaled(4)))
+    peaks = []
+    for length in (192, 768):
+        source = make_raster(shape=(3, length, 64), name=f"{length}.tif", **UTM)
+        tracemalloc.start()
+        upscaler.upscale(source, tmp_path / f"{length}_out.tif", **TILES)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_blocks_without_any_valid_pixel_are_not_computed(make_raster, upscaler, tmp_path, monkeypatch) -> None:

@@ -58,6 +58,14 @@ def test_each_tile_is_tagged_by_its_own_pixels(make_raster, recorder) -> None:
     assert [image.shape for image in recorder.images] == [(3, 64, 100)] * 3  # a row of tiles at a time
 
 
+def test_tiles_of_a_wide_raster_are_tagged_a_few_at_a_time(make_raster, recorder, monkeypatch) -> None:
+    source = make_raster(shape=(3, 64, 300), **UTM)
+    together = zido_core.tag(source, **TILES)
+    monkeypatch.setattr(prompting, "STRIP_TILES", 2)
+    assert zido_core.tag(source, **TILES) == together
+    assert [image.shape[2] for image in recorder.images] == [300, 111, 111, 112]
+
+
 def _unit(path: Path) -> np.ndarray:
     with rasterio.open(path) as dataset:
         return dataset.read() / np.float32(255)

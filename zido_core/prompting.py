@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from .finish import model_image, read_bands
+from .finish import model_image, read_bands, within
 from .job import CancelToken
 from .prompts.base import Prompt, Tagger, tagger_for
 from .prompts.compose import combine
@@ -12,6 +13,9 @@ from .raster.source import Source
 from .setup import Setup
 from .survey import Survey
 from .tiling.grid import Tile
+
+STRIP_TILES = 32
+"""Neighbours that are read together; bounds the memory for wide rasters."""
 
 
 def prompts_of(source: Source, setup: Setup, survey: Survey, cancel: CancelToken | None = None) -> list[Prompt]:
@@ -27,13 +31,23 @@ def prompts_of(source: Source, setup: Setup, survey: Survey, cancel: CancelToken
 
 
 def local_prompts(source: Source, setup: Setup, survey: Survey, tagger: Tagger, cancel: CancelToken) -> list[Prompt]:
-    """What the tagger says of each tile alone (ZIDO, Algorithm 1); one row of tiles is in memory at a time."""
+    """What the tagger says of each tile alone (ZIDO, Algorithm 1); a few tiles of a row are in memory at a time."""
     prompts: list[Prompt] = []
-    for (row, height), group in groupby(setup.canvas.input_tiles, key=lambda tile: (tile.row, tile.height)):
+    for tiles in _strips(setup.canvas.input_tiles):
         cancel.check()
-        strip = read_bands(source, Tile(row, 0, height, setup.info.size.width), setup.bands.model, survey)
-        prompts += tagger.tag(model_image(strip, setup, survey), [tile.shifted(-row, 0) for tile in group])
+        first, last = tiles[0], tiles[-1]
+        strip = Tile(first.row, first.col, first.height, last.right - first.col)
+        bands = read_bands(source, strip, setup.bands.model, survey)
+        prompts += tagger.tag(model_image(bands, setup, survey), [within(tile, strip) for tile in tiles])
     return prompts
+
+
+def _strips(tiles: Sequence[Tile]) -> Iterator[Sequence[Tile]]:
+    """The tiles row by row, at most `STRIP_TILES` at once."""
+    for _, group in groupby(tiles, key=lambda tile: tile.row):
+        row = list(group)
+        for start in range(0, len(row), STRIP_TILES):
+            yield row[start : start + STRIP_TILES]
 
 
 def global_prompts(source: Source, setup: Setup, survey: Survey, tagger: Tagger) -> list[Prompt]:

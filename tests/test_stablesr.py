@@ -166,6 +166,12 @@ class TestPrediction:
         handle.remove()
         assert asked == [1, 1]
 
+    def test_in_half_precision_is_nearly_the_same(self, backbone, stablesr_folder):
+        half = load_backbone(describe("stablesr"), "cpu", torch.bfloat16, str(stablesr_folder))
+        images = [prediction(each, [Tile(0, 0, 16, 16)], [0]) for each in (half, backbone)]
+        assert images[0].dtype == torch.float32
+        assert (images[0] - images[1]).std() < 0.05 * images[1].std()
+
 
 class TestDecoding:
     def test_weight_zero_is_the_plain_decoder(self, backbone):
@@ -207,7 +213,9 @@ def test_raster_through_the_command_line(crop, stablesr_folder, tmp_path, small_
         "manifest": tmp_path / "made.json",
     }
     arguments = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    assert execute([str(crop), "-o", str(target), *arguments]) == 0, capfd.readouterr().err
+    code, told = execute([str(crop), "-o", str(target), *arguments]), capfd.readouterr().err
+    assert code == 0, told
+    assert "stablesr is not for commercial use: S-Lab License 1.0" in told
     with rasterio.open(crop) as source, rasterio.open(target) as output:
         assert (output.height, output.width) == (4 * source.height, 4 * source.width)
         assert output.crs == source.crs

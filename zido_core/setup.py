@@ -142,6 +142,8 @@ class Setup:
     def warnings(self) -> tuple[str, ...]:
         """What the user should know first."""
         found = [*self.info.warnings, *(() if self.output is None else self.output.warnings)]
+        if not self.descriptor.commercial:
+            found.append(f"{self.descriptor.name} is not for commercial use: {self.descriptor.licence}")
         old, new = limits_of(self.info.dtype), limits_of(self.dtype)
         if new is not None and (old is None or old[0] < new[0] or old[1] > new[1]):
             found.append(f"numbers beyond {new[0]:.0f} to {new[1]:.0f} are cut off: the output is {self.dtype}")

@@ -44,6 +44,8 @@ from .render import render, work_of
 from .setup import Setup, prepare
 from .survey import survey
 
+PathLike = str | os.PathLike[str]
+
 ImageLike = NDArray[Any] | Image.Image
 """An image in memory: an array (height, width[, channels]) or a Pillow image."""
 
@@ -61,8 +63,8 @@ class UpscaleResult:
 
 
 def upscale(
-    src: str | os.PathLike[str] | ImageLike,
-    dst: str | os.PathLike[str] | None = None,
+    src: PathLike | ImageLike,
+    dst: PathLike | None = None,
     *,
     options: Options | None = None,
     on_event: EventSink | None = None,
@@ -79,8 +81,8 @@ def upscale(
 
 
 def plan(
-    src: str | os.PathLike[str] | ImageLike,
-    dst: str | os.PathLike[str] | None = None,
+    src: PathLike | ImageLike,
+    dst: PathLike | None = None,
     options: Options | None = None,
     **named: Any,
 ) -> Plan:
@@ -90,7 +92,7 @@ def plan(
         return prepare(source, dst, options, to_file=_is_path(src) or dst is not None).plan
 
 
-def tag(src: str | os.PathLike[str] | ImageLike, options: Options | None = None, **named: Any) -> list[Prompt]:
+def tag(src: PathLike | ImageLike, options: Options | None = None, **named: Any) -> list[Prompt]:
     """The prompt of every tile, row by row, as ``upscale`` would use them; writes them if ``save_prompts`` is given."""
     options = _options(options, named)
     with _open(src, options) as source:
@@ -132,8 +134,8 @@ class Upscaler:
 
     def upscale(
         self,
-        src: str | os.PathLike[str] | ImageLike,
-        dst: str | os.PathLike[str] | None = None,
+        src: PathLike | ImageLike,
+        dst: PathLike | None = None,
         *,
         options: Options | None = None,
         on_event: EventSink | None = None,
@@ -153,8 +155,8 @@ class KeptModel:
 
     def upscale(
         self,
-        src: str | os.PathLike[str] | ImageLike,
-        dst: str | os.PathLike[str] | None = None,
+        src: PathLike | ImageLike,
+        dst: PathLike | None = None,
         *,
         options: Options | None = None,
         on_event: EventSink | None = None,
@@ -179,8 +181,8 @@ def _backbone_for(setup: Setup) -> Backbone[Any]:
 
 
 def _upscale(
-    src: str | os.PathLike[str] | ImageLike,
-    dst: str | os.PathLike[str] | None,
+    src: PathLike | ImageLike,
+    dst: PathLike | None,
     options: Options,
     load: Callable[[Setup], Backbone[Any]],
     on_event: EventSink | None,
@@ -195,11 +197,11 @@ def _upscale(
         emit(setup.plan)
         run = _Run(load(setup), source, setup, emit, cancel or CancelToken())
         image, path = None, None
-        if setup.output is None:
-            image = as_given(run.into_memory(), src)  # type: ignore[arg-type]  # paths have an output
-        else:
+        if setup.output is not None:
             run.into_file()
             path = setup.output.path
+        elif not isinstance(src, (str, os.PathLike)):
+            image = as_given(run.into_memory(), src)
         run.note()
         return UpscaleResult(image=image, path=path, manifest=run.manifest.record())
 
@@ -310,18 +312,18 @@ def _save(setup: Setup, prompts: Sequence[Prompt]) -> None:
 
 
 @contextmanager
-def _open(src: str | os.PathLike[str] | ImageLike, options: Options) -> Iterator[Source]:
+def _open(src: PathLike | ImageLike, options: Options) -> Iterator[Source]:
     """The input as a source, whatever it is, in which the user's nodata is missing."""
-    if _is_path(src):
-        allow_remote = options.allow_remote and not options.offline
-        opened: Source = open_source(
-            src,  # type: ignore[arg-type]  # a path
-            allow_remote=allow_remote,
+    opened: Source
+    if isinstance(src, (str, os.PathLike)):
+        opened = open_source(
+            src,
+            allow_remote=options.allow_remote and not options.offline,
             allow_vrt=options.allow_vrt,
             max_pixels=options.max_pixels,
         )
     else:
-        opened = source_of(src)  # type: ignore[arg-type]  # no path
+        opened = source_of(src)
     with opened:
         yield opened if options.nodata is None else WithNodata(opened, options.nodata)
 

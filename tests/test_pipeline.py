@@ -15,8 +15,17 @@ from rasterio.enums import ColorInterp, MaskFlags
 import zido_core
 from tests.conftest import ROTATED, UTM, smooth_pixels
 from tests.rasters import COARSE, DIFFUSED, block_means, corner_error, enlarged, read
+from zido_core import cli
 from zido_core.errors import Cancelled, InvalidOptions, OutputNotWritable
-from zido_core.job import CancelToken, Plan, Progress, Stage, Warning  # noqa: A004 - the event
+from zido_core.job import (
+    CancelToken,
+    Done,
+    Plan,
+    Progress,
+    Stage,
+    Warning,  # noqa: A004 - the event
+    decode,
+)
 from zido_core.resample import resize
 from zido_core.tiling.grid import Size
 
@@ -493,6 +502,44 @@ def test_files_beside_the_output_are_checked_first(make_raster, upscaler, tmp_pa
         upscaler.upscale(source, output, **{name: str(tmp_path / "there.json")}, **COARSE)
     assert not output.exists()
     assert (tmp_path / "there.json").read_bytes() == b""
+
+
+# --- through the command line ----------------------------------------------------------------------------
+
+
+def test_events_as_json_lines(make_raster, tmp_path, capfd) -> None:
+    source = make_raster(shape=(3, 20, 24), **UTM)
+    beside = ["--manifest", str(tmp_path / "made.json"), "--save-prompts", str(tmp_path / "p.geojson")]
+    assert cli.execute([str(source), "--json", "--preset", "preview", "--device", "cpu", *beside]) == 0
+    out, err = capfd.readouterr()
+    events = [decode(line) for line in out.splitlines()]
+    kinds = [type(event).__name__ for event in events]
+    assert list(dict.fromkeys(kinds)) == ["Started", "Plan", "Stage", "Progress", "Done"]
+    assert isinstance(events[-1], Done)
+    assert events[-1].output == str(tmp_path / "input_x4.tif")
+    assert events[-1].manifest == str(tmp_path / "made.json")
+    assert events[-1].output_size == (80, 96)
+    assert err == ""
+    assert (tmp_path / "p.geojson").exists()
+
+
+def test_a_dry_run_writes_nothing(make_raster, tmp_path, capfd) -> None:
+    source = make_raster(shape=(3, 20, 24), **UTM)
+    before = set(tmp_path.iterdir())
+    assert cli.execute([str(source), "--dry-run", "--device", "cpu", "--save-prompts", "p.geojson"]) == 0
+    out, err = capfd.readouterr()
+    assert "96 x 80 px (x4)" in out
+    assert "EPSG:32750" in out
+    assert err == ""
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_several_inputs_go_into_a_folder(make_raster, tmp_path, capfd) -> None:
+    sources = [str(make_raster(shape=(1, 6, 7), name=name, **UTM)) for name in ("a.tif", "b.tif")]
+    quick = ["--preset", "preview", "--device", "cpu", "--quiet"]
+    assert cli.execute([*sources, "-o", str(tmp_path / "out"), *quick]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_x4.tif", "b_x4.tif"]
+    assert capfd.readouterr() == ("", "")
 
 
 # --- against doing it plainly -----------------------------------------------------------------------------

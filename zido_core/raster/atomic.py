@@ -95,7 +95,7 @@ DISK_FULL = "disk full"
 def disk_full(folder: Path, missing: int) -> OutputFailed:
     """The error for a disk without room for `missing` more bytes."""
     needed = amount(max(missing, FULL))
-    return OutputFailed(f"{DISK_FULL}: needs {needed} more in {folder}; free some space, then use --resume")
+    return OutputFailed(f"{DISK_FULL}: needs {needed} more in {folder}; free some space, then run again")
 
 
 def is_disk_full(error: BaseException, folder: Path) -> bool:

@@ -64,7 +64,7 @@ def pipelines(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def crop(example_raster, tmp_path_factory):
-    """Some fields, 40 x 56 pixels."""
+    """Some houses, 40 x 56 pixels."""
     with rasterio.open(example_raster) as source:
         window = rasterio.windows.Window(30, 60, 56, 40)
         profile = source.profile | {"width": 56, "height": 40, "transform": source.window_transform(window)}

@@ -53,6 +53,7 @@ def follow(link: Link, tell: EventSink, stop: Callable[[], bool], patience: Pati
             event = link.receive(POLL)
         except Closed:
             if stop():
+                bury(link, patience)
                 return Cancelled()
             return post_mortem(link, patience) if begun else None
         except errors.ProtocolMismatch as error:
@@ -77,11 +78,16 @@ def follow(link: Link, tell: EventSink, stop: Callable[[], bool], patience: Pati
 
 def post_mortem(link: Link, patience: Patience) -> Failed:
     """Why a worker that says no more is dead; dead it is afterwards."""
+    return explain(bury(link, patience), link.tail(), link.command[0])
+
+
+def bury(link: Link, patience: Patience) -> int | None:
+    """See to it that a worker that says no more is gone; its exit code, None if it had to be killed."""
     status = link.wait(patience.terminate)
     if status is None:
         link.kill()
         link.wait(patience.terminate)
-    return explain(status, link.tail(), link.command[0])
+    return status
 
 
 def failed(kind: type[errors.ZidoError], message: str) -> Failed:

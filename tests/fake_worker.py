@@ -5,7 +5,6 @@ python tests/fake_worker.py [IDLE]
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import signal
@@ -150,8 +149,7 @@ def main():
     worker.choose_device = lambda: "cpu"
     worker.claim_pipes = claim_and_note
     worker.HEARTBEAT_EVERY = 0.1
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(worker.serve(float(sys.argv[1]) if len(sys.argv) > 1 else 600))
+    worker.serve(float(sys.argv[1]) if len(sys.argv) > 1 else 600)
 
 
 if __name__ == "__main__":

@@ -249,7 +249,7 @@ def test_memory_that_runs_out_inside_a_job_is_told(start):
 def test_instead_of_a_greeting_comes_the_reason_why_there_is_none(start):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['numpy'] = None\n"
-        "from zido_core.worker import serve; sys.exit(serve())"
+        "from zido_core.worker import serve; serve()"
     )
     host = start(command=[sys.executable, "-c", code], greeted=False)
     failed, goodbye = host.hear(until=Bye)
@@ -286,10 +286,12 @@ def test_a_log_begins_anew_before_it_fills_the_disk(tmp_path, monkeypatch):
 
 
 def test_the_command_line_starts_one(capsys, monkeypatch):
-    monkeypatch.setattr(worker, "serve", lambda idle: int(idle))
-    assert cli.execute(["worker"]) == worker.IDLE
-    assert cli.execute(["worker", "--idle", "5"]) == 5
+    served = []
+    monkeypatch.setattr(worker, "serve", served.append)
+    assert cli.execute(["worker"]) == 0
+    assert cli.execute(["worker", "--idle", "5"]) == 0
     assert cli.execute(["worker", "--idle", "-1"]) == 2
+    assert served == [worker.IDLE, 5.0]
     assert cli.execute(["worker", "--help"]) == 0
     told = capsys.readouterr().out
     assert "docs/worker.md" in told

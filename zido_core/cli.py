@@ -170,10 +170,10 @@ app.add_command(models)
     metavar="SECONDS",
     help="leave after so long without a job; 0: stay",
 )
-def worker(idle: float) -> int:
+def worker(idle: float) -> NoReturn:
     from . import worker as serving
 
-    return serving.serve(idle)
+    serving.serve(idle)
 
 
 def _upscale_all(jobs: Sequence[Job], cancel: CancelToken, *, as_json: bool, quiet: bool) -> int:

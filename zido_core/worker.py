@@ -13,12 +13,14 @@ import os
 import platform
 import queue
 import signal
+import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from . import __version__
 from .catalog import MODELS
@@ -66,16 +68,28 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TRANSFORMERS
 """A worker works with what is on this machine; only the model store gets more, and only when told to."""
 
 
-def serve(idle: float = IDLE) -> int:
-    """Serve until the host wants no more, is gone, or has had no job for ``idle`` seconds (0: wait for ever)."""
+def serve(idle: float = IDLE) -> NoReturn:
+    """Serve until the host wants no more, is gone, or has had no job for ``idle`` seconds (0: wait for ever).
+
+    Ends the process at once then: taking Python and its libraries down in order takes seconds on a busy machine, and
+    nothing stops that any more.
+    """
     _own_process_group()
     requests, answers = claim_pipes()
     faulthandler.enable()
     os.environ.update(OFFLINE)
-    worker = Worker(requests, answers, idle=idle or None)
+    # Handlers run between two instructions of the main thread only, and may miss the moment before it falls asleep.
+    ear, mouth = socket.socketpair()
+    mouth.setblocking(False)
+    signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    worker = Worker(requests, answers, ear, idle=idle or None)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, worker.on_signal)
-    return worker.serve()
+    code = worker.serve()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a full disk, or closed
+            stream.flush()
+    os._exit(code)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +106,14 @@ class Task:
 class Worker:
     """The threads of a worker and what they know of each other."""
 
-    def __init__(self, requests: BinaryIO, answers: int, *, idle: float | None) -> None:
-        self._requests, self._idle = requests, idle
+    def __init__(self, requests: BinaryIO, answers: int, signals: socket.socket, *, idle: float | None) -> None:
+        """``signals`` gives the number of every signal that comes."""
+        self._requests, self._signals, self._idle = requests, signals, idle
         self._channel = Channel(answers, lambda: self._leave(HOST_GONE, "the host is gone"))
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._token = CancelToken()
         self._task: Task | None = None
-        self._working = self._insisting = False
+        self._working, self._interrupts = False, 0
         self._stage: str | None = "starting"
         self._end: tuple[int, str] | None = None
         self._model: KeptModel | None = None
@@ -106,7 +121,7 @@ class Worker:
     def serve(self) -> int:
         """Greet, do what comes, and say goodbye; returns the exit code. For the main thread."""
         self._show_life()
-        for target in (self._listen, self._live):
+        for target in (self._listen, self._heed_signals, self._live):
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
         try:
             self._channel.say(greeting())
@@ -122,14 +137,17 @@ class Worker:
         return code
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Leave, unless it was this worker that woke its own main thread."""
-        if number == signal.SIGTERM or not self._insisting:
-            # A thread, because this one may be anywhere, also in the middle of what `_leave` needs.
-            threading.Thread(target=self._leave, args=(Cancelled.exit_code, "asked to by a signal")).start()
-            return
-        self._insisting = False
-        if self._working and self._task is not None and self._task.token.cancelled:
+        """Interrupt work that was asked to stop and does not."""
+        asked = self._task is not None and self._task.insist.locked()
+        if number == signal.SIGINT and self._working and asked:
             raise KeyboardInterrupt
+
+    def _heed_signals(self) -> None:
+        while number := self._signals.recv(1):
+            if number[0] == signal.SIGINT and self._interrupts:
+                self._interrupts -= 1  # it was this worker that woke its own main thread
+            else:
+                self._leave(Cancelled.exit_code, "asked to by a signal")
 
     def _listen(self) -> None:
         for line in self._requests:
@@ -168,7 +186,7 @@ class Worker:
         """Interrupt the work where it stands if it does not end by itself."""
         if task is None or task.ended.wait(INSIST_AFTER) or not task.insist.acquire(blocking=False):
             return
-        self._insisting = True
+        self._interrupts += 1
         interrupt_main_thread()
 
     def _leave(self, code: int, reason: str) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zido_core import cli, worker
@@ -257,6 +258,20 @@ def test_instead_of_a_greeting_comes_the_reason_why_there_is_none(start):
     assert "package numpy is not installed" in failed.message
     assert isinstance(goodbye, Bye)
     assert host.process.wait(10) == 69
+
+
+def test_a_model_is_loaded_once_and_anew_where_another_is_wanted(upscaler, monkeypatch):
+    from zido_core import pipeline
+
+    loaded = []
+    monkeypatch.setattr(
+        pipeline, "_backbone_for", lambda setup: loaded.append(setup.options.precision) or upscaler.backbone
+    )
+    model, image = pipeline.KeptModel(), np.zeros((8, 8, 3), np.uint8)
+    for precision in ("fp32", "fp32", "bf16"):
+        options = Options(preset="preview", device="cpu", precision=precision)
+        assert model.upscale(image, options=options).image.shape == (32, 32, 3)
+    assert loaded == ["fp32", "bf16"]
 
 
 def test_it_leads_a_process_group(start):

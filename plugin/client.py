@@ -66,12 +66,12 @@ class Client:
         Cancelled. Raises what ``on_event`` raises, once the worker has been ended.
         """
         tell = on_event or _ignore
-        try:
-            with self._my_turn(cancelled or _never) as stop:
+        with self._my_turn(cancelled or _never) as stop:
+            try:
                 end = self._run(asked, tell, stop)
-        except BaseException:
-            self._end_worker()
-            raise
+            except BaseException:
+                self._end_worker()
+                raise
         tell(end)
         return end
 
@@ -98,7 +98,10 @@ class Client:
         self._stop.set()
 
     def close(self) -> None:
-        """Stop the job that runs, and end the worker; returns when it is gone. For any thread."""
+        """Stop the job that runs, and end the worker; returns when it is gone, seconds later at worst.
+
+        For any thread. All jobs that are asked for afterwards are Cancelled.
+        """
         self._closed.set()
         link = self._link
         if link is not None:
@@ -114,7 +117,9 @@ class Client:
         facts = [f"zido {__version__}", f"command: {' '.join(self.command)}", f"worker: {self.hello}"]
         if link is not None:
             facts += [f"exit code: {link.wait(0)}", f"log: {link.log}", *link.tail()]
-        text = "\n".join(facts).replace(os.path.expanduser("~"), "~")
+        text, home = "\n".join(facts), os.path.expanduser("~")
+        if len(home) > 1:  # that of some accounts is the root
+            text = text.replace(home, "~")
         with contextlib.suppress(OSError, KeyError, ImportError):  # users without a name
             text = text.replace(f"{os.sep}{getpass.getuser()}{os.sep}", f"{os.sep}USER{os.sep}")
         return text

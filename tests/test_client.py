@@ -5,7 +5,6 @@ The client is loaded as in QGIS, as a part of the package `zido`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -88,15 +87,28 @@ class Button:
         return self.pressed is not None
 
 
-def gone(pid):
+def gone(pid, patience=5.0):
+    """Whether the process ends within so many seconds: the system takes a moment after a kill."""
+    deadline = time.monotonic() + patience
+    while not _ended(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _ended(pid):
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    status = Path(f"/proc/{pid}/stat")
-    with contextlib.suppress(OSError):  # a zombie is gone, too
-        return status.read_text().rpartition(")")[2].split()[0] == "Z"
-    return False
+    state = Path(f"/proc/{pid}/stat")
+    if not Path("/proc/self/stat").exists():
+        return False
+    try:
+        return state.read_text().rpartition(")")[2].split()[0] == "Z"  # a zombie is gone, too
+    except FileNotFoundError:
+        return True
 
 
 def test_jobs_in_a_row_are_done_by_one_warm_worker(warm, tmp_path):

@@ -252,7 +252,7 @@ class Options:
     vae: VaeMode = option(
         "exact", group="system", advanced=True,
         help="how large images pass the autoencoder of latent models",
-        effect="exact: as if whole; fast: nearly so, sooner; off: whole, if memory suffices",
+        effect="exact: as if whole; fast: nearly so, in less memory; off: whole, if memory suffices",
     )
     """Tiling of the autoencoder; see ``backbones.vae``."""
 

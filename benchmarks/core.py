@@ -108,7 +108,7 @@ def peak(usage: resource.struct_rusage) -> float:
     return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def beside_panorama(runs: int, latents: tuple[int, int] = (128, 128), steps: int = 2) -> dict[str, Any]:
+def beside_panorama(runs: int, latents: tuple[int, int] = (128, 128), steps: int = 1) -> dict[str, Any]:
     """One step of zido's loop and of diffusers' panorama, in turn; windows of 64 latents, stride 32, with guidance."""
     ours, theirs = panorama_pair(latents, steps)
     figures = {}

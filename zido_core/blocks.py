@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 from .tiling.grid import Grid, Size, Tile, even_grid, partition
 
@@ -31,7 +32,7 @@ class Canvas:
     pixels_per_latent: int
     """Input pixels per latent pixel along a side."""
 
-    @property
+    @cached_property
     def input_tiles(self) -> tuple[Tile, ...]:
         """The tiles in input pixels, cut to the image: what taggers look at."""
         whole = Tile.whole(self.size)

@@ -158,5 +158,6 @@ def _versions() -> Iterator[tuple[str, str]]:
 def tile_borders(setup: Setup, block: Block) -> tuple[list[int], list[int]]:
     """Rows and columns of tile borders in the output pixels of a block's core."""
     core = setup.target_of(block.core)
-    tiles = [setup.target_of(tile).shifted(-core.row, -core.col) for tile in setup.canvas.input_tiles]
+    near = (setup.canvas.input_tiles[index] for index in block.tile_ids)  # the others end outside the core
+    tiles = [setup.target_of(tile).shifted(-core.row, -core.col) for tile in near]
     return borders(tiles, core.size)

@@ -162,7 +162,7 @@ class Ram(nn.Module):
         self.config = config
         self.visual_encoder = Swin(config)
         self.image_proj = nn.Linear(config.stage_width(len(config.depths) - 1), config.embedding)
-        self.label_embed = nn.Parameter(torch.empty(config.tags, config.embedding))
+        self.label_embed = nn.Parameter(0.02 * torch.randn(config.tags, config.embedding))
         self.wordvec_proj = nn.Linear(config.embedding, config.head_width)
         self.tagging_head = QueryDecoder(config)
         self.fc = nn.Linear(config.head_width, 1)
@@ -267,7 +267,7 @@ class WindowAttention(nn.Module):
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
-        self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
+        self.relative_position_bias_table = nn.Parameter(0.02 * torch.randn((2 * window - 1) ** 2, heads))
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 

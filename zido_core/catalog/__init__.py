@@ -1,0 +1,79 @@
+"""What each model is, as plain data: paper, licence, sizes, defaults, presets, files.
+
+Nothing is imported or loaded to answer these questions, so hosts can list models without torch. Each family of models
+has a file; a new one is added to ``_ALL`` here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ..errors import InvalidOptions
+from .descriptor import (
+    ColorFix,
+    FusionMethod,
+    Kind,
+    ModelDescriptor,
+    Precision,
+    Preset,
+    SamplerName,
+    Start,
+    Switch,
+    TaggerName,
+    TileWeights,
+    VaeMode,
+)
+from .embedded import MINI
+from .seesr import SEESR, SEESR_TURBO, ZIDO
+from .stable_diffusion import SD15, SD21, SD_X4, SDXL
+from .stablesr import STABLESR, STABLESR_768V, STABLESR_TURBO
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "MINI",
+    "MODELS",
+    "SD15",
+    "SD21",
+    "SDXL",
+    "SD_X4",
+    "SEESR",
+    "SEESR_TURBO",
+    "STABLESR",
+    "STABLESR_768V",
+    "STABLESR_TURBO",
+    "ZIDO",
+    "ColorFix",
+    "FusionMethod",
+    "Kind",
+    "ModelDescriptor",
+    "Precision",
+    "Preset",
+    "SamplerName",
+    "Start",
+    "Switch",
+    "TaggerName",
+    "TileWeights",
+    "VaeMode",
+    "describe",
+]
+
+_ALL = (
+    *(MINI, ZIDO, SEESR, SEESR_TURBO, STABLESR, STABLESR_768V, STABLESR_TURBO),
+    *(SD_X4, SD15, SD21, SDXL),
+)
+MODELS: Mapping[str, ModelDescriptor] = MappingProxyType({model.name: model for model in _ALL})
+"""All models by name, in the order in which lists show them."""
+
+DEFAULT_MODEL = MINI.name
+
+
+def describe(name: str) -> ModelDescriptor:
+    """The model of that name; an unknown name is answered with the nearest known one."""
+    try:
+        return MODELS[name]
+    except KeyError:
+        near = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known models: {', '.join(MODELS)}"
+        raise InvalidOptions(f"there is no model {name!r}{hint}") from None

@@ -17,10 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from zido_core.backbones.folder import ModelFolder, load_schedule
+from zido_core.backbones.latent_model import LatentCondition
 from zido_core.backbones.seesr import SeesrBackbone
 from zido_core.backbones.seesr_files import SCHEDULE, SeesrParts, load_controlnet, load_unet
+from zido_core.backbones.text import Encoded
 from zido_core.catalog import describe
-from zido_core.nets.seesr import IMAGE_TOKENS
+from zido_core.nets.seesr import IMAGE_TOKENS, take_hint_embedding
 from zido_core.sampling.denoise import PromptPlan, denoise
 from zido_core.sampling.guidance import Guidance
 from zido_core.sampling.samplers import sampler_for
@@ -54,15 +56,19 @@ def make_backbone(tmp_path_factory):
             (folder / "scheduler").mkdir(exist_ok=True)
             (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
         models = ModelFolder(path=folder, get="")
+        controlnet = load_controlnet(models, torch.float32)[0]
         parts = SeesrParts(
             unet=load_unet(models, "stable-diffusion-2-base", torch.float32)[0],
-            controlnet=load_controlnet(models, torch.float32)[0],
+            controlnet=controlnet,
+            hint_embedding=take_hint_embedding(controlnet),
             vae=None,
             text=None,
             schedule=load_schedule(models, default=SCHEDULE),
             weights_hash="",
         )
-        return SeesrBackbone(describe("zido"), parts, torch.device("cpu"), torch.float32, hint=hint)
+        backbone = SeesrBackbone(describe("zido"), parts, torch.device("cpu"), torch.float32)
+        backbone.hint = hint
+        return backbone
 
     return make
 
@@ -95,11 +101,14 @@ def model_folder(root, described):
 def told(backbone, tensors, *, texts, text_ids, seen_ids, scale=1.0):
     """The condition that the recorded image, words and embeddings make."""
     image = tensors["in.control_image_u8"].permute(2, 0, 1).float() / 255
-    return backbone.told(
-        image,
+    common = LatentCondition(
         size=Size(image.shape[1] // 4, image.shape[2] // 4),
-        texts=texts,
-        text_ids=text_ids,
+        image=image,
+        texts=Encoded(tokens=texts),
+        text_ids=torch.tensor(text_ids),
+    )
+    return backbone.told(
+        common,
         seen=tensors["in.image_embeds"],
         seen_ids=seen_ids,
         scale=scale,
@@ -143,14 +152,14 @@ class TestForward:
             "return_dict": False,
         }
         with torch.inference_mode():
-            down, middle = backbone.controlnet(
+            down, middle = backbone.parts.controlnet(
                 tensors["in.latents"],
                 described["timestep"],
                 controlnet_cond=backbone._hints(condition, tiles),
                 conditioning_scale=condition.scale,
                 **given,
             )
-            (alone,) = backbone.unet(tensors["in.latents"], described["timestep"], **given)
+            (alone,) = backbone.parts.unet(tensors["in.latents"], described["timestep"], **given)
         torch.testing.assert_close(alone, tensors["out.unet_no_controlnet"], rtol=0, atol=FORWARD)
         recorded = {key: value for key, value in tensors.items() if key.startswith("out.controlnet_")}
         ours = {f"out.controlnet_down.{index}": residual for index, residual in enumerate(down)}

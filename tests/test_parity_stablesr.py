@@ -16,8 +16,9 @@ from tests.golden import PARITY, close, described, tensors, tolerance, weights_f
 from zido_core.backbones.base import ScheduleSpec
 from zido_core.backbones.cfw import keep, wrap
 from zido_core.backbones.folder import ModelFolder
-from zido_core.backbones.stablesr import StablesrBackbone
+from zido_core.backbones.stablesr import StablesrBackbone, StablesrCondition
 from zido_core.backbones.stablesr_files import StablesrParts, find_files, load_autoencoder, load_networks
+from zido_core.backbones.text import Encoded
 from zido_core.backbones.vae import decode_tiled, encode_tiled
 from zido_core.catalog import describe
 from zido_core.nets.stablesr import build_cfw, build_encoder, build_unet
@@ -176,12 +177,12 @@ def test_canvas(loaded, name):
     parts = loaded(next(key for key, each in NETWORKS.items() if weights_file(each) == weights_file(content)))
     backbone = StablesrBackbone(describe("stablesr"), parts, CPU, torch.float32)
     canvas = Size(*content["canvas_latent_hw"])
-    condition = backbone.told(
-        recorded["in.lr_latent"][0],
-        image=torch.zeros(3, *canvas.scaled(8)),
+    condition = StablesrCondition(
         size=canvas.scaled(2),
-        texts=recorded["in.context"],
-        text_ids=[0],
+        image=torch.zeros(3, *canvas.scaled(8)),
+        texts=Encoded(tokens=recorded["in.context"]),
+        text_ids=torch.tensor([0]),
+        latents=recorded["in.lr_latent"][0],
     )
     grid = flush_grid(canvas, content["tile"], content["overlap"])
     assert (list(grid.cols), list(grid.rows)) == (content["tile_x_offsets"], content["tile_y_offsets"])

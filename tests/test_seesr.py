@@ -136,7 +136,7 @@ class TestLoading:
     def test_names_of_old_and_new_files_of_the_base(self, backbone, seesr_folder):
         stored = load_file(seesr_folder / ZIDO.base / "vae" / "diffusion_pytorch_model.safetensors")
         assert "decoder.mid_block.attentions.0.proj_attn.weight" in stored
-        ours = backbone.vae.decoder.mid_block.attentions[0].to_out[0].weight
+        ours = backbone.parts.vae.decoder.mid_block.attentions[0].to_out[0].weight
         assert torch.equal(ours, stored["decoder.mid_block.attentions.0.proj_attn.weight"])
 
     def test_base_and_only_the_image_attention_are_the_whole(self, backbone, folder):
@@ -147,7 +147,7 @@ class TestLoading:
         base = {name: tensor for name, tensor in whole.items() if not is_image_attention(name)}
         save_file(base, folder / ZIDO.base / "unet" / "diffusion_pytorch_model.safetensors")
         save_file(own, folder / UNET_FILE)
-        assert_same(load(folder).unet, backbone.unet)
+        assert_same(load(folder).parts.unet, backbone.parts.unet)
 
     def test_the_image_attention_may_lie_in_a_single_file_beside_the_base(self, backbone, folder):
         whole = load_file(folder / UNET_FILE)
@@ -156,24 +156,24 @@ class TestLoading:
         save_file(base, folder / ZIDO.base / "unet" / "diffusion_pytorch_model.safetensors")
         own = {name: tensor for name, tensor in whole.items() if is_image_attention(name)}
         save_file(own, folder / "any_name.safetensors")
-        assert_same(load(folder).unet, backbone.unet)
+        assert_same(load(folder).parts.unet, backbone.parts.unet)
 
     def test_files_may_lie_flat(self, backbone, folder):
         for source in ("seesr", ZIDO.base):
             for part in (folder / source).iterdir():
                 part.rename(folder / part.name)
         flat = load(folder)
-        assert_same(flat.unet, backbone.unet)
-        assert_same(flat.controlnet, backbone.controlnet)
+        assert_same(flat.parts.unet, backbone.parts.unet)
+        assert_same(flat.parts.controlnet, backbone.parts.controlnet)
 
     def test_half_precision_files_are_widened(self, backbone, folder):
         path = folder / UNET_FILE
         halves = {name: tensor.half() for name, tensor in load_file(path).items()}
         path.unlink()
         save_file(halves, path.with_name("diffusion_pytorch_model.fp16.safetensors"))
-        loaded = load(folder).unet.state_dict()
+        loaded = load(folder).parts.unet.state_dict()
         assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
-        assert torch.allclose(loaded["conv_in.weight"], backbone.unet.conv_in.weight, atol=1e-3)
+        assert torch.allclose(loaded["conv_in.weight"], backbone.parts.unet.conv_in.weight, atol=1e-3)
 
     def test_another_base_needs_its_own_unet(self, folder):
         (folder / ZIDO.base).rename(folder / "sd-turbo")
@@ -311,7 +311,7 @@ class TestTold:
         tiles = [Prompt(text="roof", embedding=seen) for seen in embeddings(3)]
         bank = Bank.of(tiles, resolved(), ZIDO.prompt_suffix)
         condition = condition_of(backbone, prompts=bank.prompts)
-        assert len(condition.texts) == 2
+        assert len(condition.texts.tokens) == 2
         assert bank.plan.negative is not None
         for index, prompt in enumerate(tiles):
             for branch in (bank.plan.positive, bank.plan.negative):
@@ -326,28 +326,28 @@ class TestTold:
         assert not condition.seen[condition.seen_ids[0]].any()
 
     def test_text_is_filled_up_with_the_tokenizers_own_padding(self, backbone):
-        encoder = backbone.text
+        encoder = backbone.parts.text
         tokens = encoder._tokenizer(["ab"], padding="max_length", max_length=77).input_ids[0]
         assert tokens[:4] == [258, ord("a") - 33, 94 + ord("b") - 33, 259]
         assert set(tokens[4:]) == {0}
 
     def test_text_is_encoded_alike_alone_and_in_company(self, backbone):
         texts = ["roof", "a river, a beach", "w " * 200]
-        together = backbone.text.encode(texts)
+        together = backbone.parts.text.encode(texts)
         assert together.shape == (3, 77, 16)
         for index, text in enumerate(texts):
-            assert torch.equal(backbone.text.encode([text])[0], together[index])
+            assert torch.equal(backbone.parts.text.encode([text])[0], together[index])
 
     def test_the_hint_is_the_same_in_parts(self, backbone):
         image = random(3, 8 * (HINT_TILE + 20), 8 * 12)
         with torch.inference_mode():
-            whole = backbone.hint_embedding(image[None])[0]
+            whole = backbone.parts.hint_embedding(image[None])[0]
         torch.testing.assert_close(backbone._hint_of(image), whole, rtol=0, atol=1e-5)
 
     def test_a_tile_of_the_canvas_hint_differs_at_its_border_only(self, backbone):
         condition = condition_of(backbone, canvas=Size(32, 32))
         tile = Tile(8, 8, 16, 16)
-        alone = backbone.hint_embedding(condition.image[None, :, 64:192, 64:192])[0]
+        alone = backbone.parts.hint_embedding(condition.image[None, :, 64:192, 64:192])[0]
         difference = (alone - backbone._hints(condition, [tile])[0]).abs().amax(0)
         assert difference[3:-3, 3:-3].max() < 1e-5
         assert difference.max() > 1e-3
@@ -392,14 +392,14 @@ class TestAutoencoder:
     def test_encode_is_the_mean_of_the_networks_own(self, backbone):
         condition = condition_of(backbone)
         with torch.inference_mode():
-            posterior = backbone.vae.encode(condition.image[None] * 2 - 1).latent_dist
+            posterior = backbone.parts.vae.encode(condition.image[None] * 2 - 1).latent_dist
         expected = posterior.mean[0] * 0.18215
         torch.testing.assert_close(backbone.encode(condition), expected, rtol=0, atol=1e-4)
 
     def test_decode_is_the_networks_own(self, backbone):
         condition, latents = condition_of(backbone, size=Size(30, 47)), random(4, 16, 24) - 0.5
         with torch.inference_mode():
-            image = backbone.vae.decode(latents[None] / 0.18215).sample[0] / 2 + 0.5
+            image = backbone.parts.vae.decode(latents[None] / 0.18215).sample[0] / 2 + 0.5
         made = backbone.decode(condition, latents, fidelity=0.0)
         assert made.shape == (3, 120, 188)
         np.testing.assert_allclose(made, image[:, :120, :188], rtol=0, atol=1e-4)

@@ -16,6 +16,7 @@ from ..nets.seesr import take_hint_embedding
 from ..nets.stable_diffusion import CONFIGS
 from .base import ScheduleSpec
 from .folder import ModelFolder, load_network, load_schedule, load_vae, read_json
+from .latent_model import LatentParts
 from .seesr_files import model_folder
 from .single_file import with_single_file
 from .text import TextEncoder, TextEncoderXL, Texts
@@ -25,20 +26,20 @@ LOW_RES_SCHEDULER = {"beta_schedule": "scaled_linear", "beta_start": 0.0001, "be
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionParts:
-    """What a Stable Diffusion is made of."""
+class DiffusionParts(LatentParts):
+    """What a Stable Diffusion has besides."""
 
-    unet: Any
-    vae: Any
-    text: Texts
-    schedule: ScheduleSpec
     low_res_scheduler: Any
     """Adds noise to the input, for networks that see it."""
     controlnet: Any | None
     """Takes embedded hints; None where there is none."""
     hint_embedding: nn.Module | None
     """Embeds them."""
-    weights_hash: str
+
+    @property
+    def denoisers(self) -> tuple[nn.Module, ...]:
+        control = (self.controlnet, self.hint_embedding)
+        return (self.unet, *(network for network in control if network is not None))
 
     @property
     def is_xl(self) -> bool:
@@ -101,6 +102,7 @@ def load_parts(
 
 def _check(parts: DiffusionParts, descriptor: ModelDescriptor, models: ModelFolder) -> None:
     """ModelMissing where parts of different models were put together, or the model is another one."""
+    assert parts.text is not None
     unet, width = parts.unet.config, parts.text.encoded([""]).tokens.shape[2]
     stride = 2 ** (len(parts.vae.config.block_out_channels) - 1)
     channels = parts.vae.config.latent_channels + (3 if parts.sees_input else 0)

@@ -113,12 +113,7 @@ def load_network(models: ModelFolder, folder: Path, kind: Any, dtype: torch.dtyp
     with torch.device("meta"):
         network = kind.from_config(dict(models.config(folder)))
     load_strictly(network, checkpoint.tensors(dtype=dtype), path=checkpoint.path, get=models.get)
-    return network.to(device, memory_format=layout_on(device))
-
-
-def layout_on(device: torch.device) -> torch.memory_format:
-    """How convolutions like their tensors there."""
-    return torch.channels_last if device.type == "cuda" else torch.preserve_format
+    return network.to(device)
 
 
 def load_schedule(models: ModelFolder, *sources: str, default: ScheduleSpec) -> ScheduleSpec:

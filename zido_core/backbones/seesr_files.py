@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..catalog import ModelDescriptor
 from ..checkpoint import Checkpoint, fingerprint, kind_of, load_strictly
@@ -26,9 +27,11 @@ from ..nets.seesr import (
     build_unet,
     is_image_attention,
     official_name,
+    take_hint_embedding,
 )
 from .base import ScheduleSpec
 from .folder import ModelFolder, load_schedule, load_vae
+from .latent_model import LatentParts
 from .text import TextEncoder
 
 SEESR = "seesr"
@@ -45,16 +48,17 @@ UNET_KINDS = (SEESR_KIND, kind_of(["time_embedding."]))
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeesrParts:
-    """What SeeSR is made of."""
+class SeesrParts(LatentParts):
+    """What SeeSR has besides."""
 
-    unet: Any
     controlnet: Any
-    vae: Any
-    text: TextEncoder | None
-    """None where prompts come encoded."""
-    schedule: ScheduleSpec
-    weights_hash: str
+    """Takes embedded hints."""
+    hint_embedding: nn.Module
+    """Embeds them."""
+
+    @property
+    def denoisers(self) -> tuple[nn.Module, ...]:
+        return (self.unet, self.controlnet, self.hint_embedding)
 
 
 def load_parts(
@@ -69,8 +73,9 @@ def load_parts(
     unet, used = load_unet(models, base, precision)
     controlnet, checkpoint = load_controlnet(models, precision)
     return SeesrParts(
-        unet=unet,
-        controlnet=controlnet,
+        unet=unet.to(device),
+        controlnet=controlnet.to(device),
+        hint_embedding=take_hint_embedding(controlnet),
         vae=load_vae(models, vae, vae_type, device),
         text=text,
         schedule=load_schedule(models, base, default=SCHEDULE),

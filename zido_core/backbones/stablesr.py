@@ -6,23 +6,20 @@ what the autoencoder sees of the input into the image, as much as ``fidelity`` s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..catalog import ModelDescriptor, VaeMode
 from ..options import ResolvedOptions
 from ..prompts.base import Prompt
-from ..prompts.vocabulary import content_of
 from ..tiling.fusion import crop
-from ..tiling.grid import Size, Tile
+from ..tiling.grid import Tile
 from .cfw import keep, wrap
-from .latents import enlarged, latents_of
+from .latent_model import LatentBackbone, LatentCondition
 from .stablesr_files import StablesrParts, load_parts
 from .vae import decode_tiled, encode_tiled
 
@@ -37,120 +34,57 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StablesrCondition:
-    """A region as the networks are told of it. H and W are the canvas's, in latents."""
+class StablesrCondition(LatentCondition):
+    """What these networks are told besides."""
 
-    size: Size
-    """Input pixels of the region."""
-    image: Tensor
-    """(3, 8H, 8W) in [0, 1], on the CPU: the enlarged input, mirrored where the canvas is larger."""
     latents: Tensor
-    """(4, H, W): its latents."""
-    texts: Tensor
-    """(different texts, tokens, channels)."""
-    text_ids: Tensor
-    """(prompts of the bank): the text of each."""
-    vae: VaeMode = "exact"
-    """How the autoencoder is run."""
-    check: Callable[[], None] = lambda: None
-    """Raises Cancelled when the run was cancelled."""
+    """(4, H, W): those of the enlarged input."""
     seen: Seen = field(default_factory=Seen)
     """Of the last batch of tiles."""
 
 
-class StablesrBackbone:
+class StablesrBackbone(LatentBackbone[StablesrParts, StablesrCondition]):
     """StableSR, loaded."""
 
-    latent_channels = 4
+    load_parts = staticmethod(load_parts)
 
-    def __init__(
-        self, descriptor: ModelDescriptor, parts: StablesrParts, device: torch.device, precision: torch.dtype
-    ) -> None:
-        self.descriptor, self.parts = descriptor, parts
-        self.device, self.precision = device, precision
-        self.schedule, self.weights_hash = parts.schedule, parts.weights_hash
-
-    @classmethod
-    def load(
-        cls, descriptor: ModelDescriptor, device: torch.device, precision: torch.dtype, folder: Path | None
-    ) -> StablesrBackbone:
-        """Load everything from a model folder."""
-        return cls(descriptor, load_parts(descriptor, folder, device, precision), device, precision)
-
-    def condition(
+    def told_more(
         self,
+        common: LatentCondition,
         image: Tensor,
         place: Tile,
         prompts: Sequence[Prompt],
-        advance: Callable[[int], None],
         options: ResolvedOptions,
     ) -> StablesrCondition:
-        """Enlarge the image, encode it, encode every different text once."""
-        assert self.parts.text is not None
-        said = [content_of(prompt) for prompt in prompts]
-        texts = list(dict.fromkeys(said))
-        size = Size(*image.shape[-2:])
-        canvas = place.size.scaled(self.descriptor.latent_stride)
-        large = enlarged(image, size.scaled(self.descriptor.native_scale), canvas)
-        condition = self.told(
-            latents_of(self.parts.vae, large, options.vae, lambda: advance(0)),
-            image=large,
-            size=size,
-            texts=self.parts.text.encode(texts),
-            text_ids=[texts.index(text) for text in said],
-            vae=options.vae,
-            check=lambda: advance(0),
-        )
-        advance(place.height * place.width)
-        return condition
-
-    def told(
-        self,
-        latents: Tensor,
-        *,
-        image: Tensor,
-        size: Size,
-        texts: Tensor,
-        text_ids: Sequence[int],
-        vae: VaeMode = "exact",
-        check: Callable[[], None] = lambda: None,
-    ) -> StablesrCondition:
-        """The condition for the latents of an image of ``size`` input pixels, and for encoded prompts."""
-        return StablesrCondition(
-            size=size,
-            image=image,
-            latents=latents.to(self.device),
-            texts=texts.to(self.device, self.precision),
-            text_ids=torch.tensor(text_ids),
-            vae=vae,
-            check=check,
-        )
+        """The latents of the input."""
+        return StablesrCondition(**vars(common), latents=self.latents_of(common))
 
     def encode(self, condition: StablesrCondition) -> Tensor:
         """The latents of the enlarged input: their mean, where the published code draws from its tiny variance."""
         return condition.latents
 
-    @torch.inference_mode()
-    def predict(
+    def predicted(
         self,
         condition: StablesrCondition,
-        latents: Tensor,
+        crops: Tensor,
         timestep: Tensor,
         tiles: Sequence[Tile],
-        prompt_ids: Sequence[int],
+        prompt_ids: list[int],
     ) -> Tensor:
         """Noise or velocity in every tile, modulated by what its crop of the input shows."""
         times = timestep.to(self.device).expand(len(tiles))
-        words = condition.texts[condition.text_ids[list(prompt_ids)]]
-        structure = self._structure(condition, tiles, timestep)
-        predicted: Tensor = self.parts.unet(latents.to(self.precision), times, words, structure).float()
+        words = condition.texts.tokens[condition.text_ids[prompt_ids]].to(crops.dtype)
+        structure = self._structure(condition, tiles, timestep, crops.dtype)
+        predicted: Tensor = self.parts.unet(crops, times, words, structure)
         return predicted
 
-    def _structure(self, condition: StablesrCondition, tiles: Sequence[Tile], timestep: Tensor) -> Sequence[Tensor]:
+    def _structure(
+        self, condition: StablesrCondition, tiles: Sequence[Tile], timestep: Tensor, dtype: torch.dtype
+    ) -> Sequence[Tensor]:
         """Maps of the tiles' structure; each different tile is encoded once."""
         seen, different, time = condition.seen, tuple(dict.fromkeys(tiles)), float(timestep)
-        if (seen.tiles, seen.time) != (different, time):
-            crops = torch.stack([crop(condition.latents, tile) for tile in different]).to(self.precision)
+        if (seen.tiles, seen.time) != (different, time) or seen.maps[0].dtype != dtype:
+            crops = torch.stack([crop(condition.latents, tile) for tile in different]).to(dtype)
             times = timestep.to(self.device).expand(len(different))
             seen.maps, seen.tiles, seen.time = self.parts.encoder(crops, times), different, time
         rows = [different.index(tile) for tile in tiles]
@@ -162,6 +96,7 @@ class StablesrBackbone:
         if latents is None:
             return condition.image[:, :height, :width].numpy()
         vae, tap = self.parts.vae, None
+        self.placing.ready(*self.parts.painters)
         if self.parts.cfw is not None and fidelity > 0:
             # Encoded again: through all steps of a large image, its features would fill the memory.
             seen: dict[int, Tensor] = {}

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..catalog import ModelDescriptor
 from ..checkpoint import Checkpoint, fingerprint, kind_of, load_strictly
@@ -28,7 +28,8 @@ from ..nets.ldm import as_linear, unet_config, vae_config, vae_names
 from ..nets.modulated import ModulatedUNet, is_modulation
 from ..nets.stablesr import SD21_UNET, Cfw, EncoderConfig, TimeAwareEncoder, build_cfw, build_encoder, build_unet
 from .base import ScheduleSpec
-from .folder import ModelFolder, layout_on, load_schedule, load_vae
+from .folder import ModelFolder, load_schedule, load_vae
+from .latent_model import LatentParts
 from .seesr_files import model_folder
 from .text import TextEncoder
 
@@ -58,18 +59,21 @@ PREDICTS: Mapping[str, Literal["epsilon", "v_prediction"]] = {"stablesr-768v": "
 
 
 @dataclass(frozen=True, kw_only=True)
-class StablesrParts:
-    """What StableSR is made of."""
+class StablesrParts(LatentParts):
+    """What StableSR has besides."""
 
-    unet: ModulatedUNet
     encoder: TimeAwareEncoder
-    vae: Any
+    """Looks at the input, tile by tile and step by step."""
     cfw: Cfw | None
     """None where the autoencoder has no feature wrapping."""
-    text: TextEncoder | None
-    """None where prompts come encoded."""
-    schedule: ScheduleSpec
-    weights_hash: str
+
+    @property
+    def denoisers(self) -> tuple[nn.Module, ...]:
+        return (self.unet, self.encoder)
+
+    @property
+    def painters(self) -> tuple[nn.Module, ...]:
+        return (self.vae, *(() if self.cfw is None else (self.cfw,)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +102,9 @@ def load_parts(
     unet, encoder, used = load_networks(models, files, base, precision)
     text = TextEncoder(models, base, dtype=precision, device=device)
     vae, cfw, path = load_autoencoder(models, files, base, device)
-    layout = layout_on(device)
     return StablesrParts(
-        unet=unet.to(device=device, memory_format=layout),  # type: ignore[call-overload]  # of torch
-        encoder=encoder.to(device=device, memory_format=layout),  # type: ignore[call-overload]
+        unet=unet.to(device),
+        encoder=encoder.to(device),
         vae=vae,
         cfw=cfw,
         text=text,

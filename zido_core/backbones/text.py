@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoint import load_strictly
 from ..errors import ModelMissing
@@ -42,6 +42,11 @@ class Texts(Protocol):
         """Its files of weights."""
         ...
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """Its networks; it works where they are."""
+        ...
+
     def encoded(self, texts: Sequence[str]) -> Encoded:
         """What exceeds 77 tokens is cut off."""
         ...
@@ -67,11 +72,14 @@ class TextEncoder:
             official=bare_name,
         )
         self._network.to(device)
-        self._device = device
 
     @property
     def paths(self) -> tuple[Path, ...]:
         return (self.path,)
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self._network,)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(n, tokens, channels): the last hidden states; what exceeds 77 tokens is cut off."""
@@ -83,14 +91,15 @@ class TextEncoder:
     @torch.inference_mode()
     def outputs(self, texts: Sequence[str]) -> Iterator[Any]:
         """All that the network gives, for some texts at a time."""
-        size = 1 if self._device.type == "cpu" else TEXT_BATCH
+        device = next(self._network.parameters()).device
+        size = 1 if device.type == "cpu" else TEXT_BATCH
         length = self._network.config.max_position_embeddings
         for start in range(0, len(texts), size):
             some = list(texts[start : start + size])
             tokens = self._tokenizer(
                 some, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
             )
-            yield self._network(tokens.input_ids.to(self._device), output_hidden_states=True)
+            yield self._network(tokens.input_ids.to(device), output_hidden_states=True)
 
 
 class TextEncoderXL:
@@ -107,6 +116,10 @@ class TextEncoderXL:
     @property
     def paths(self) -> tuple[Path, ...]:
         return tuple(encoder.path for encoder in self._encoders)
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return tuple(network for encoder in self._encoders for network in encoder.networks)
 
     def encoded(self, texts: Sequence[str]) -> Encoded:
         first, second = (list(encoder.outputs(texts)) for encoder in self._encoders)

@@ -14,6 +14,7 @@ from .runner import OK, SOME_FAILED
 
 if TYPE_CHECKING:
     from .evaluate.evaluation import Evaluation
+    from .evaluate.gallery import Gallery
 
 METHODS = "bicubic,lanczos,mini:fidelity=1,mini"
 """What is compared where nobody says."""
@@ -46,6 +47,7 @@ METHODS = "bicubic,lanczos,mini:fidelity=1,mini"
 @click.option("--json", "json_file", metavar="FILE", help="everything as JSON; - writes it to stdout, without tables")
 @click.option("--csv", "csv_file", metavar="FILE", help="every score as CSV")
 @click.option("--markdown", "markdown_file", metavar="FILE", help="the tables and how they were made, as Markdown")
+@click.option("--report", "report_file", metavar="FILE", help="tables and pictures under sliders as one HTML file")
 @click.option("--histogram", metavar="FILE", help="picture of the numbers of tags; implies --tags")
 @click.option("--save", metavar="FOLDER", help="keep the results as PNG")
 @click.option("--overwrite", is_flag=True, help="replace existing files")
@@ -66,6 +68,7 @@ def evaluate(
     json_file: str | None,
     csv_file: str | None,
     markdown_file: str | None,
+    report_file: str | None,
     histogram: str | None,
     save: str | None,
     overwrite: bool,
@@ -74,11 +77,13 @@ def evaluate(
 ) -> int:
     from .evaluate import records
     from .evaluate.evaluation import Evaluation
+    from .evaluate.gallery import Gallery
     from .evaluate.methods import parse_methods
     from .evaluate.protocols import choose_protocol
 
     named = {"json": json_file if json_file != "-" else None, "csv": csv_file, "markdown": markdown_file}
-    targets = {kind: Path(name) for kind, name in (named | {"histogram": histogram}).items() if name}
+    named |= {"report": report_file, "histogram": histogram}
+    targets = {kind: Path(name) for kind, name in named.items() if name}
     for target in targets.values():
         records.check_writable(target, overwrite=overwrite)
     degradations = [word.strip() for word in (degradation or "").split(",") if word.strip()]
@@ -88,9 +93,12 @@ def evaluate(
         device=device,
         tags=tags or histogram is not None,
     )
+    gallery = Gallery()
     results = None if save is None else _folder(save)
     try:
         for result in evaluation.run(images, lr_folder=None if lr is None else Path(lr), limit=limit):
+            if report_file is not None:
+                gallery.add(result)
             if results is not None:
                 records.save_result(results, result)
             if not quiet:
@@ -103,7 +111,7 @@ def evaluate(
     finally:
         # Also what there is when somebody stops it: hours may lie behind it.
         if evaluation.scores:
-            _write(evaluation, targets, device, to_stdout=json_file == "-")
+            _write(evaluation, gallery, targets, device, to_stdout=json_file == "-")
     for failure in evaluation.failures:
         click.echo(f"zido: warning: {failure.message}", err=True)
     if evaluation.failures and not evaluation.scores:
@@ -111,10 +119,13 @@ def evaluate(
     return SOME_FAILED if evaluation.failures else OK
 
 
-def _write(evaluation: Evaluation, targets: dict[str, Path], device: str, *, to_stdout: bool) -> None:
+def _write(
+    evaluation: Evaluation, gallery: Gallery, targets: dict[str, Path], device: str, *, to_stdout: bool
+) -> None:
     """The tables, and the files that were asked for."""
     from .evaluate import records, tags
     from .evaluate.tables import tables_of
+    from .report.page import as_html
 
     made = records.provenance(_command(), device)
     if to_stdout:
@@ -127,6 +138,7 @@ def _write(evaluation: Evaluation, targets: dict[str, Path], device: str, *, to_
         "json": lambda: records.as_json(evaluation, made),
         "csv": lambda: records.as_csv(evaluation),
         "markdown": lambda: records.as_markdown(evaluation, made),
+        "report": lambda: as_html(gallery.page(evaluation, made)),
     }
     for kind, path in targets.items():
         if kind == "histogram":

@@ -111,7 +111,7 @@ def compare_files(before: Path | str, after: Path | str, window: Tile | None = N
                 f"the window {tuple(window or ())} is outside the input of {size.height}x{size.width} pixels"
             )
         return compare(
-            first.read(part, _shown_bands(first)), second.read(_enlarged(part, factors), _shown_bands(second))
+            first.read(part, shown_bands(first)), second.read(enlarged(part, factors), shown_bands(second))
         )
 
 
@@ -120,13 +120,14 @@ def _middle(size: Size, factors: tuple[float, float]) -> Tile:
     return Tile((size.height - height) // 2, (size.width - width) // 2, height, width)
 
 
-def _enlarged(part: Tile, factors: tuple[float, float]) -> Tile:
+def enlarged(part: Tile, factors: tuple[float, float]) -> Tile:
+    """A window of the input in pixels of the result."""
     top, bottom = (round(row * factors[0]) for row in (part.row, part.bottom))
     left, right = (round(col * factors[1]) for col in (part.col, part.right))
     return Tile(top, left, max(1, bottom - top), max(1, right - left))
 
 
-def _shown_bands(source: Source) -> tuple[int, ...]:
+def shown_bands(source: Source) -> tuple[int, ...]:
     """The bands that a model would see."""
     bands = source.info.bands
     names = [band.description for band in bands]

@@ -92,6 +92,7 @@ def render(
         latents = denoise(
             _start_of(backbone, condition, scheduler, noise, options),
             predict=lambda *crops: backbone.predict(condition, *crops),
+            retry=lambda *crops: backbone.predict_precisely(condition, *crops),
             scheduler=scheduler,
             windows=_windows_of(block, options),
             prompts=bank.plan,

@@ -30,16 +30,24 @@ HOMES = {
 
 
 def load_backbone(
-    descriptor: ModelDescriptor, device: str, precision: torch.dtype, folder: str | None = None
+    descriptor: ModelDescriptor,
+    device: str,
+    precision: torch.dtype,
+    folder: str | None = None,
+    *,
+    offload: bool = False,
 ) -> Backbone[Any]:
-    """Load the weights of a model onto a device: from the user's folder or the store, unless it is embedded."""
+    """Load the weights of a model onto a device: from the user's folder or the store, unless it is embedded.
+
+    ``offload``: networks wait in the CPU's memory until it is their turn.
+    """
     import torch
 
     module, _, name = HOMES[descriptor.name].partition(":")
     made: Any = getattr(import_module(f".{module}", __package__), name)
     place = torch.device(device)
     backbone: Backbone[Any] = (
-        made.load(descriptor, place, precision, resolve(descriptor, folder))
+        made.load(descriptor, place, precision, resolve(descriptor, folder), offload=offload)
         if hasattr(made, "load")
         else made(descriptor, place, precision)
     )

@@ -28,8 +28,8 @@ ConditionT = TypeVar("ConditionT")
 class ScheduleSpec:
     """A noise schedule in the words of diffusers' scheduler configurations."""
 
-    prediction_type: Literal["epsilon", "v_prediction", "sample"]
-    """What the network predicts."""
+    prediction_type: Literal["epsilon", "v_prediction", "sample", "flow"]
+    """What the network predicts; ``flow``: the velocity of a rectified flow, which has no betas."""
 
     beta_start: float = 0.00085
     """Variance added by the first of 1000 steps."""
@@ -45,6 +45,9 @@ class ScheduleSpec:
 
     timestep_spacing: Literal["leading", "trailing", "linspace"] = "leading"
     """Which of the 1000 steps are taken."""
+
+    shift: float = 1.0
+    """How far the times of a flow are shifted towards noise."""
 
 
 class Backbone(Protocol[ConditionT]):
@@ -94,6 +97,17 @@ class Backbone(Protocol[ConditionT]):
         prompt_ids: Sequence[int],
     ) -> Tensor:
         """Prediction (n, channels, h, w) for crops ``latents`` of the canvas at ``tiles`` (latent pixels)."""
+        ...
+
+    def predict_precisely(
+        self,
+        condition: ConditionT,
+        latents: Tensor,
+        timestep: Tensor,
+        tiles: Sequence[Tile],
+        prompt_ids: Sequence[int],
+    ) -> Tensor:
+        """As ``predict``, in float32: for tiles that half precision cannot hold."""
         ...
 
     def decode(self, condition: ConditionT, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:

@@ -147,7 +147,20 @@ class MiniBackbone:
         tiles: Sequence[Tile],
         prompt_ids: Sequence[int],
     ) -> Tensor:
-        """The v of every tile. On a CPU one by one: larger batches are not faster there, and change the last bits."""
+        """The v of every tile."""
+        with self._autocast():
+            return self.predict_precisely(condition, latents, timestep, tiles, prompt_ids)
+
+    @torch.inference_mode()
+    def predict_precisely(
+        self,
+        condition: MiniCondition,
+        latents: Tensor,
+        timestep: Tensor,
+        tiles: Sequence[Tile],
+        prompt_ids: Sequence[int],
+    ) -> Tensor:
+        """The same in float32. On a CPU tiles go one by one: batches are not faster there, and change the last bits."""
         levels = condition.levels[list(prompt_ids)]
         step = 1 if self.device.type == "cpu" else len(tiles)
         out = []
@@ -155,8 +168,7 @@ class MiniBackbone:
             part = slice(start, start + step)
             maps = torch.stack([crop(condition.maps, tile) for tile in tiles[part]]).float()
             times = timestep.to(self.device).expand(len(maps))
-            with torch.inference_mode(), self._autocast():
-                out.append(self.refiner(latents[part], times, maps, levels[part]))
+            out.append(self.refiner(latents[part], times, maps, levels[part]))
         return torch.cat(out)
 
     def decode(self, condition: MiniCondition, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:

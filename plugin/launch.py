@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..zido_core.pace import cache_folder
+from ..zido_core.folders import cache_folder
 
 LOGS_KEPT = 10
 """Logs in a folder; when a new one begins, the oldest ones go."""

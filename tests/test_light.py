@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 HEAVY = ("torch", "numpy", "rasterio", "PIL", "diffusers", "transformers", "safetensors", "tqdm")
 LIGHT = (
-    *("errors", "catalog", "option_spec", "options", "job", "pace"),
+    *("errors", "catalog", "option_spec", "options", "job", "pace", "folders", "store_lock"),
     *("naming", "interrupt", "device", "channel", "worker"),
 )
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from pathlib import Path
+
+from .folders import cache_folder
 
 LEAST = 1.0
 """Seconds below which a run tells nothing about larger ones."""
-
-
-def cache_folder() -> Path:
-    """Where zido remembers things that may be deleted at any time; ``ZIDO_CACHE`` says otherwise."""
-    fallback = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("ZIDO_CACHE") or Path(fallback) / "zido")
 
 
 def expected(kind: str, work: int) -> float | None:

@@ -11,13 +11,13 @@ import datetime
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from .catalog import MODELS, describe
 from .errors import ModelMissing
+from .folders import home
 from .model_files import DAPE, ModelFile, Obtainable
 from .store_lock import StoreLock
 from .store_records import Record, Records
@@ -32,16 +32,6 @@ State = Literal["here", "missing", "changed", "unknown"]
 """As recorded, not there, not as recorded, or there without a record."""
 
 CHUNK = 2**22
-
-
-def home() -> Path:
-    """The folder of everything that zido keeps; ``ZIDO_HOME`` says which."""
-    chosen = os.environ.get("ZIDO_HOME")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "zido"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "zido"
 
 
 def wanted(name: str) -> Obtainable:

@@ -7,6 +7,7 @@ Here noise belongs to places, so `torch.randn` is answered with the given noise 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..errors import InvalidOptions
-from .schedule import Noise
+from .schedule import Noise, to_x0
 
 
 class DiffusersSampler:
@@ -27,9 +28,7 @@ class DiffusersSampler:
 
     def __init__(self, scheduler: Any, arguments: Mapping[str, Any] | None = None) -> None:
         if hasattr(scheduler, "noise_sampler"):
-            raise InvalidOptions(
-                f"{type(scheduler).__name__} brings noise of its own; choose another sampler"
-            )
+            raise InvalidOptions(f"{type(scheduler).__name__} brings noise of its own; choose another sampler")
         self._fresh = copy.deepcopy(scheduler)
         self._arguments = dict(arguments or {})
         self._scheduler, self._next = self._restarted(0), 0
@@ -48,9 +47,7 @@ class DiffusersSampler:
         return scaled
 
     def add_noise(self, x0: Tensor, noise: Tensor, step: int) -> Tensor:
-        noisy: Tensor = self._restarted(step).add_noise(
-            x0[None], noise[None], self.timesteps[step : step + 1]
-        )
+        noisy: Tensor = self._restarted(step).add_noise(x0[None], noise[None], self.timesteps[step : step + 1])
         return noisy[0]
 
     def step(self, prediction: Tensor, step: int, latents: Tensor, noise: Noise | None = None) -> Tensor:
@@ -60,6 +57,24 @@ class DiffusersSampler:
         self._next = step + 1
         result: Tensor = out.prev_sample[0]
         return result
+
+    def x0(self, prediction: Tensor, step: int, latents: Tensor) -> Tensor:
+        """The clean latents that a prediction stands for."""
+        signal, noise = self._mixed(step)
+        unit = math.hypot(signal, noise)  # some samplers keep latents of unit variance, others add noise to the clean
+        return to_x0(prediction, latents / unit, (signal / unit) ** 2, self._fresh.config.prediction_type)
+
+    def signal(self, step: int) -> float:
+        """Factor of the clean latents in those before `step`."""
+        return self._mixed(step)[0]
+
+    def _mixed(self, step: int) -> tuple[float, float]:
+        """Factors of clean latents and noise before `step`; after the last there is no noise."""
+        if step == len(self.timesteps):
+            return 1.0, 0.0
+        clean, noise = torch.eye(2)
+        signal, share = self.add_noise(clean, noise, step).tolist()
+        return signal, share
 
     def _at(self, step: int) -> Any:
         if step != self._next:
@@ -90,8 +105,6 @@ class _GivenNoise(TorchFunctionMode):
         if func not in (torch.randn, torch.randn_like):
             return func(*args, **(kwargs or {}))
         if self._noise is None:
-            raise ValueError(
-                f"the sampler draws noise at step {self._step}, and none (or only one draw) was given"
-            )
+            raise ValueError(f"the sampler draws noise at step {self._step}, and none (or only one draw) was given")
         noise, self._noise = self._noise(self._step), None
         return noise[None]

@@ -7,7 +7,7 @@ network predicts eps, x0 (``sample``) or ``v = a eps - s x0`` (arXiv:2202.00512)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
@@ -76,14 +76,17 @@ class Schedule:
             raise InvalidOptions("epsilon says nothing about x0 where no signal is left; use v_prediction")
 
     @classmethod
-    def from_spec(cls, spec: ScheduleSpec, *, steps: int, eta: float = 0.0) -> Schedule:
-        """The schedule that a backbone was trained with, in so many steps."""
+    def from_spec(cls, spec: ScheduleSpec, *, steps: int, eta: float = 0.0, times: Sequence[int] = ()) -> Schedule:
+        """The schedule that a backbone was trained with, in so many steps, or at these training times."""
         alphas = alphas_cumprod(spec.beta_start, spec.beta_end, spec.beta_schedule)
         if spec.zero_terminal_snr:
             alphas = rescale_zero_terminal_snr(alphas)
+        if spec.prediction_type == "flow":
+            raise InvalidOptions("a flow has no variances; it takes the sampler euler")
+        chosen = np.array(times, np.int64) if times else spaced(steps, len(alphas), spec.timestep_spacing)
         return cls(
             alphas_cumprod=torch.from_numpy(alphas),
-            timesteps=torch.from_numpy(spaced(steps, len(alphas), spec.timestep_spacing)),
+            timesteps=torch.from_numpy(chosen),
             prediction_type=spec.prediction_type,
             eta=eta,
         )
@@ -126,6 +129,10 @@ class Schedule:
     def x0(self, prediction: Tensor, step: int, latents: Tensor) -> Tensor:
         """The clean latents that a prediction stands for."""
         return to_x0(prediction, latents, self.alphas[step], self.prediction_type)
+
+    def signal(self, step: int) -> float:
+        """Factor of the clean latents in those before `step`."""
+        return math.sqrt(self.alphas[step])
 
     def prediction_of(self, x0: Tensor, step: int, latents: Tensor) -> Tensor:
         """The prediction that stands for clean latents `x0`: for guidance that corrects x0."""

@@ -49,9 +49,6 @@ class ScheduleSpec:
     shift: float = 1.0
     """How far the times of a flow are shifted towards noise."""
 
-    shift: float = 1.0
-    """How far the times of a flow are shifted towards noise."""
-
 
 class Backbone(Protocol[ConditionT]):
     """A model, loaded and placed on a device."""

@@ -42,6 +42,7 @@ METHODS = "bicubic,lanczos,mini:fidelity=1,mini"
 @click.option("--crop", type=int, help="use the middle square of so many pixels of each image")
 @click.option("--limit", type=click.IntRange(min=1), help="use the first N images only")
 @click.option("--seed", type=click.IntRange(min=0), help="of degradations and models [0]")
+@click.option("--runs", type=click.IntRange(min=1), default=1, help="seeds of every model, for G-STD and L-STD [1]")
 @click.option("--device", default="auto", metavar="auto|cpu|cuda[:N]|mps", help="what computes")
 @click.option("--tags", is_flag=True, help="count the tags of every input, local against global prompts")
 @click.option("--json", "json_file", metavar="FILE", help="everything as JSON; - writes it to stdout, without tables")
@@ -63,6 +64,7 @@ def evaluate(
     crop: int | None,
     limit: int | None,
     seed: int | None,
+    runs: int,
     device: str,
     tags: bool,
     json_file: str | None,
@@ -91,6 +93,7 @@ def evaluate(
         methods=parse_methods(methods or (METHODS,)),
         protocol=choose_protocol(protocol, crop=crop, degradations=degradations, scale=scale, seed=seed),
         device=device,
+        runs=runs,
         tags=tags or histogram is not None,
     )
     gallery = Gallery()

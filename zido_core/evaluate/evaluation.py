@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from ..device import choose_device
 from ..errors import ZidoError
+from ..metrics.fidelity import psnr
+from ..metrics.stability import Spread, global_deviation, local_deviation
 from .cases import Case, cases, truths
 from .learned import Available, load_available
 from .meter import measured
-from .methods import Loaded, Method, MethodSpec
+from .methods import Enlarged, Loaded, Method, MethodSpec, Model
 from .protocols import Protocol
 from .scores import METRICS, Metric, scores_of
 from .tags import TagCounts, count_tags
@@ -79,6 +81,8 @@ class Evaluation:
     """How."""
     device: str = "auto"
     """Where models and learned metrics run."""
+    runs: int = 1
+    """Results of every model with as many seeds, for G-STD and L-STD; all other figures are those of the first."""
     tags: bool = False
     """Whether the tags of every input are counted, with the options of the first model."""
     scores: list[Score] = field(default_factory=list)
@@ -198,6 +202,7 @@ class Evaluation:
             seams = enlarged.manifest.get("consistency", {}).get("seam_ratio")
             values["seam_ratio"] = math.nan if seams is None else seams
             values |= {"seconds": cost.seconds, "megabytes": cost.megabytes}
+            values |= self._stability(method, case, enlarged)
             for name, scorer in self._learned.scorers.items():
                 values[name] = scorer.score(enlarged.image, case.truth.image)
                 scorer.collect((case.degradation, label), enlarged.image, case.truth.image)
@@ -211,6 +216,16 @@ class Evaluation:
             )
             self.scores.append(score)
             yield Result(score, enlarged.image, case)
+
+    def _stability(self, method: Method, case: Case, first: Enlarged) -> dict[str, float]:
+        """What other seeds change."""
+        runs = self.runs if isinstance(method, Model) else 1
+        spread, figures = Spread(), []
+        for run in range(runs):
+            image = method.enlarge(case, run).image if run else first.image
+            spread.add(image)
+            figures.append(psnr(image, case.truth.image, None if case.known.all() else case.known))
+        return {"g_std": global_deviation(figures), "l_std": local_deviation(spread, case.known)}
 
     def _count_tags(self, case: Case, loaded: Loaded) -> None:
         first = next((spec for spec in self.methods if spec.is_model), None)

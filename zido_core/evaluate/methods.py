@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -112,8 +112,8 @@ def parse_method(text: str) -> MethodSpec:
 class Method(Protocol):
     """Something that enlarges."""
 
-    def enlarge(self, case: Case) -> Enlarged:
-        """The result for one input."""
+    def enlarge(self, case: Case, run: int = 0) -> Enlarged:
+        """The result for one input; runs differ in their seed, where a method has one."""
         ...
 
 
@@ -123,7 +123,7 @@ class Interpolation:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
 
-    def enlarge(self, case: Case) -> Enlarged:
+    def enlarge(self, case: Case, run: int = 0) -> Enlarged:
         stretch, dtype = case.truth.stretch, case.truth.dtype
         values = stretch.from_unit(resize(case.image, Size(*case.truth.valid.shape), self.kernel))
         return Enlarged(stretch.to_unit(np.rint(values) if np.dtype(dtype).kind in "iu" else values), {})
@@ -135,15 +135,16 @@ class Model:
     def __init__(self, upscaler: Upscaler, options: Options) -> None:
         self.upscaler, self.options = upscaler, options
 
-    def enlarge(self, case: Case) -> Enlarged:
+    def enlarge(self, case: Case, run: int = 0) -> Enlarged:
+        options = replace(self.options, seed=self.options.seed + run)
         with TemporaryDirectory(prefix="zido-") as folder:
             given = case.given(Path(folder))
             if not isinstance(given, Path):
-                result = self.upscaler.upscale(given, options=self.options)
+                result = self.upscaler.upscale(given, options=options)
                 planes = np.atleast_3d(np.asarray(result.image)).transpose(2, 0, 1)
             else:
                 target = Path(folder) / "result.tif"
-                result = self.upscaler.upscale(given, target, options=self.options)
+                result = self.upscaler.upscale(given, target, options=options)
                 with open_source(target) as source:
                     planes = source.read().array
         return Enlarged(case.truth.stretch.to_unit(planes), result.manifest)

@@ -22,7 +22,7 @@ from ..tiling.grid import Size
 from .cases import Case
 
 Best = Literal["high", "low", "one", ""]
-Topic = Literal["truth", "detail", "input", "cost"]
+Topic = Literal["truth", "detail", "input", "stability", "cost"]
 
 COARSE = 16
 """Side of the blocks whose mean colours are compared, output pixels."""
@@ -117,6 +117,20 @@ _METRICS = (
         best="one",
         topic="input",
         meaning="steps across the borders of tiles over steps beside them; empty with one tile",
+    ),
+    Metric(
+        name="g_std",
+        label="G-STD",
+        digits=4,
+        topic="stability",
+        meaning="CCSR: standard deviation of the PSNR over the seeds, dB",
+    ),
+    Metric(
+        name="l_std",
+        label="L-STD",
+        digits=4,
+        topic="stability",
+        meaning="CCSR: mean standard deviation of a pixel over the seeds, of 1",
     ),
     Metric(name="seconds", label="Seconds", best="low", digits=2, topic="cost", meaning="per image, without loading"),
     Metric(

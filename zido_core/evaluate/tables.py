@@ -13,6 +13,7 @@ TITLES: dict[Topic, str] = {
     "truth": "likeness to the truth",
     "detail": "spectra, and what became of the detail",
     "input": "consistency with the input",
+    "stability": "difference from seed to seed",
     "cost": "cost",
 }
 """Titles of the tables."""

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from . import __version__
+from .cli_compare import compare
 from .cli_evaluate import evaluate
 from .cli_models import models
 from .errors import Cancelled, InvalidOptions
@@ -96,6 +97,7 @@ def app() -> None:
     """Nothing happens before the command."""
 
 
+app.add_command(compare)
 app.add_command(evaluate)
 
 

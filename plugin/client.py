@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Self
 
 from ..zido_core import __version__, errors, job
-from ..zido_core.job import Cancelled, Done, Event, EventSink, Failed, Hello, Job, Plan
+from ..zido_core.job import Cancelled, Done, Event, EventSink, Failed, Hello, Job, Plan, Request
 from .conversation import POLL, End, Patience, failed, follow, post_mortem
 from .death import not_started
 from .launch import new_log
@@ -59,8 +59,10 @@ class Client:
     ) -> None:
         self.close()
 
-    def run(self, asked: Job, on_event: EventSink | None = None, *, cancelled: Callable[[], bool] | None = None) -> End:
-        """Do a job; returns its last event, which ``on_event`` has also got, in this thread, as all events.
+    def run(
+        self, asked: Request, on_event: EventSink | None = None, *, cancelled: Callable[[], bool] | None = None
+    ) -> End:
+        """Do a job, or make a picture; returns its last event, which ``on_event`` has also got, in this thread, as all.
 
         ``cancelled`` is asked many times a second. A second thread waits for its turn; after ``close`` every job is
         Cancelled. Raises what ``on_event`` raises, once the worker has been ended.
@@ -143,7 +145,7 @@ class Client:
             self._runner = 0
             self._turn.release()
 
-    def _run(self, asked: Job, tell: EventSink, stop: Callable[[], bool]) -> End:
+    def _run(self, asked: Request, tell: EventSink, stop: Callable[[], bool]) -> End:
         while not stop():
             was_warm = self._link is not None and self._link.alive
             link = self._ready(stop)

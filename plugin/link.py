@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, cast
 
 from ..zido_core.errors import ConfigurationError, ProtocolMismatch
-from ..zido_core.job import LINE_LIMIT, Event, Heartbeat, Message, from_bytes, to_bytes
+from ..zido_core.job import Event, Heartbeat, Message
+from ..zido_core.wire import LINE_LIMIT, from_bytes, to_bytes
 from .launch import spawn
 
 TAIL = 16 * 1024

@@ -12,7 +12,8 @@ import pytest
 
 from zido_core import channel
 from zido_core.channel import Channel, fitted
-from zido_core.job import LINE_LIMIT, Done, Failed, Plan, Progress, Started, Warning, from_bytes  # noqa: A004
+from zido_core.job import Done, Failed, Plan, Progress, Started, Warning  # noqa: A004
+from zido_core.wire import LINE_LIMIT, from_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 

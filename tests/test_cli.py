@@ -276,21 +276,6 @@ def test_a_bar_is_shown_and_taken_away(pipeline, capsys, monkeypatch):
     assert err.endswith("\r")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.26, "0.3 s"), (12.4, "12 s"), (61, "1 min 1 s"), (3599.7, "1 h 0 min"), (7300, "2 h 1 min")],
-)
-def test_durations_are_told_in_units_that_fit(seconds, text):
-    assert terminal.duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(12, "12 B"), (1500, "1.5 kB"), (310_000_000, "310 MB"), (10**13, "10.0 TB")]
-)
-def test_amounts_are_told_in_units_that_fit(count, text):
-    assert terminal.amount(count) == text
-
-
 FAKE = """
 import sys, time, types
 sys.path.insert(0, {root!r})

@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ("zido_core", "plugin", "qgis", "gimp")
-LIGHT_SET = {"errors", "model_files", "catalog", "option_spec", "defaults", "options", "job", "pace"}
-LIGHT_SET |= {"folders", "store_lock", "words"}
+LIGHT_SET = {"errors", "model_files", "catalog", "option_spec", "steering", "defaults", "options", "job", "pace"}
+LIGHT_SET |= {"folders", "store_lock", "wire", "words"}
 HOST_PACKAGES = {"qgis", "gi", "PyQt5", "PyQt6", "PySide2", "PySide6", "sip", "plugin", "gimp"}
 TEXT = {".py", ".md", ".toml", ".txt", ".json", ".yml", ".yaml", ".sh", ".cfg", ".ini", ""}
 

@@ -37,11 +37,11 @@ def test_the_light_set_works_inside_a_host(tmp_path):
     (tmp_path / "zido").symlink_to(ROOT, target_is_directory=True)
     code = (
         f"sys.path[0] = {str(tmp_path)!r}\n"
-        "from zido.zido_core import job, options, __version__\n"
+        "from zido.zido_core import job, options, wire, __version__\n"
         "import zido.zido_core\n"
         "assert zido.zido_core.Options is options.Options\n"
         "assert 'zido_core' not in sys.modules\n"
-        "assert job.decode(job.encode(job.Job(input='a'))) == job.Job(input='a')\n"
+        "assert wire.decode(wire.encode(job.Job(input='a'))) == job.Job(input='a')\n"
     )
     ended = run_blocked(code, (*HEAVY, "click"))
     assert ended.returncode == 0, ended.stderr

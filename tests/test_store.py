@@ -34,10 +34,11 @@ from zido_core.errors import (
     OutputFailed,
     OutputNotWritable,
 )
-from zido_core.job import Progress, Stage, decode
+from zido_core.job import Progress, Stage
 from zido_core.model_files import APACHE, DAPE, STABILITY_RESEARCH, FileSet, ModelFile, is_pickle, licences_of
 from zido_core.obtain import Transfer, get, lacking
 from zido_core.store import Store, everything, home, resolve, tagger_folder, wanted
+from zido_core.wire import decode
 
 ROOT = Path(__file__).resolve().parents[1]
 HURRIED = Policy(stall=20.0, retries=1, back_off=0.0)

@@ -31,10 +31,9 @@ from zido_core.job import (
     Stage,
     Started,
     Warning,  # noqa: A004 - the event
-    from_bytes,
-    to_bytes,
 )
 from zido_core.options import Options
+from zido_core.wire import from_bytes, to_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 FAKE = [sys.executable, str(ROOT / "tests" / "fake_worker.py")]
@@ -302,11 +301,11 @@ def test_a_log_begins_anew_before_it_fills_the_disk(tmp_path, monkeypatch):
 
 def test_the_command_line_starts_one(capsys, monkeypatch):
     served = []
-    monkeypatch.setattr(worker, "serve", served.append)
+    monkeypatch.setattr(worker, "serve", lambda idle, *, only_views: served.append((idle, only_views)))
     assert cli.execute(["worker"]) == 0
-    assert cli.execute(["worker", "--idle", "5"]) == 0
+    assert cli.execute(["worker", "--idle", "5", "--views"]) == 0
     assert cli.execute(["worker", "--idle", "-1"]) == 2
-    assert served == [worker.IDLE, 5.0]
+    assert served == [(worker.IDLE, False), (5.0, True)]
     assert cli.execute(["worker", "--help"]) == 0
     told = capsys.readouterr().out
     assert "docs/worker.md" in told

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO
 
-from .job import LINE_LIMIT, Event, Progress, Started, to_bytes
+from .job import Event, Progress, Started
+from .wire import LINE_LIMIT, to_bytes
 
 PROGRESS_EVERY = 0.1
 """Least seconds between two readings of progress; the last one always goes out."""

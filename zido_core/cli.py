@@ -16,25 +16,15 @@ from .cli_models import models
 from .errors import Cancelled, InvalidOptions
 from .interrupt import STOPPED, Interrupt
 from .job import Cancelled as WasCancelled
-from .job import CancelToken, Done, Event, Failed, Job, Plan, encode
+from .job import CancelToken, Done, Event, Failed, Job, Plan
 from .naming import jobs_for
-from .option_spec import AUTOMATIC, OptionSpec
+from .option_spec import AUTOMATIC, HEADINGS, OptionSpec
 from .options import OPTIONS, Options
 from .runner import OK, exit_code, failure, rehearse, run
 from .terminal import NOTICE, plan_text, sink_for, summary_line
 
+from .wire import encode
 DEFAULT_COMMAND = "upscale"
-
-HEADINGS = {
-    "main": "Options",
-    "output": "Output",
-    "prompts": "Prompts",
-    "sampling": "Diffusion",
-    "radiometry": "Bands and values",
-    "tiling": "Tiles",
-    "system": "Machine",
-}
-"""Headings of the groups of options, in the order of the help text."""
 
 
 class UpscaleCommand(click.Command):
@@ -175,7 +165,7 @@ app.add_command(models)
 def worker(idle: float) -> NoReturn:
     from . import worker as serving
 
-    serving.serve(idle)
+    serving.serve(idle, only_views=views)
 
 
 def _upscale_all(jobs: Sequence[Job], cancel: CancelToken, *, as_json: bool, quiet: bool) -> int:

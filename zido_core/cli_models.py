@@ -14,12 +14,14 @@ from .adopt import How, adopt
 from .catalog import MODELS
 from .errors import BadInput, InvalidOptions, ModelMissing
 from .interrupt import Interrupt
-from .job import CancelToken, Progress, Stage, encode
+from .job import CancelToken, Progress, Stage
 from .model_files import ModelFile, Obtainable, licences_of
 from .obtain import Transfer, get, lacking
 from .runner import OK
 from .store import PACKAGE, Store, everything, is_embedded, listed, wanted
-from .terminal import amount, duration, models_text
+from .terminal import models_text
+from .wire import encode
+from .words import amount, duration
 
 LINE_EVERY = 5.0
 """Seconds between two lines about a download, where there is no terminal to draw on."""

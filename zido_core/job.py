@@ -1,34 +1,21 @@
-"""A job and what is told about it while it runs, as values and as JSON lines.
-
-One JSON object per line, ``{"v": 1, "type": "progress", ...}``. Fields that have their default are left out,
-unknown keys are ignored and an unknown type decodes to None, so that either side may be newer. Pixels never
-travel: files do.
+"""A job and what is told about it while it runs, as values. Pixels never travel: files do.
 
 The order is Started, Plan, then Stage, Progress, Warning and Preview as they come, and exactly one of Done,
 Failed and Cancelled at the end. The pipeline tells Plan to Preview; who runs it tells the others.
 
 A worker says Hello before the first job, Heartbeat all the time, and Bye before it leaves; a host may ask it to
-Cancel and to Shutdown.
+Cancel and to Shutdown. Between jobs it makes pictures of files (View), each of which ends like a job.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import errors
 from .options import Options
-
-PROTOCOL = 1
-"""Version of the lines; a change that an older reader would misunderstand raises it."""
-
-LINE_LIMIT = 64 * 1024
-"""Longest line, bytes, its break included; guards either side against the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +30,32 @@ class Job:
 
     options: Options = field(default_factory=Options)
     """Everything else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Make a picture of a part of a file, for the screen. `Shown` tells what it shows, before Done."""
+
+    input: str
+    """Path of the file: an input, or a result."""
+
+    output: str
+    """Path of the picture to write, a portable pixmap (``.ppm``)."""
+
+    box: tuple[float, float, float, float] | None = None
+    """Row, col, height, width of the part, pixels of the file; None: all of it."""
+
+    zoom: float = 1.0
+    """Pixels of the picture per pixel of the file, along a side; less where the picture would become too large."""
+
+    like: str | None = None
+    """File whose black and white it is shown with, so that pictures can be compared; None: its own."""
+
+    smooth: bool = False
+    """Interpolate where it is enlarged, instead of showing the pixels."""
+
+    options: Options = field(default_factory=Options)
+    """Bands, nodata, and what may be opened at all; the rest does not matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +179,23 @@ class Preview(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shown(Event):
+    """A picture has been made."""
+
+    path: str
+    """Where it is."""
+
+    size: tuple[int, int]
+    """Height and width of the whole file, pixels."""
+
+    box: tuple[int, int, int, int]
+    """Row, col, height, width of what it shows, pixels of the file: whole ones, so a little more than asked."""
+
+    kind: str = "raster"
+    """``raster`` or ``photo``: what the file is taken for."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done(Event):
     """The result is complete and in its place."""
 
@@ -184,6 +214,9 @@ class Done(Event):
     manifest: str | None = None
     """JSON file that tells how it was made, where one was asked for."""
 
+    skipped: bool = False
+    """True if it was complete before: nothing was done."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(Event):
@@ -201,10 +234,16 @@ class Failed(Event):
     traceback: str | None = None
     """Where it happened; only when debugging."""
 
+    work: str | None = None
+    """Folder with what is done, from which the job can be continued."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cancelled(Event):
     """The job was stopped on request; there is no result."""
+
+    work: str | None = None
+    """Folder with what is done, from which the job can be continued."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,74 +297,11 @@ class Bye(Event):
 EventSink = Callable[[Event], None]
 """Takes every event as it happens; must be quick, because the work waits for it."""
 
-Message = Job | Cancel | Shutdown | Event
-"""What a line can hold: the first three go to a worker, events come back."""
+Request = Job | View
+"""Work for a worker."""
 
-_EVENTS = (Started, Plan, Stage, Progress, Warning, Preview, Done, Failed, Cancelled, Hello, Heartbeat, Bye)
-
-MESSAGES: Mapping[str, type[Message]] = {
-    "run": Job,
-    **{cls.__name__.lower(): cls for cls in (Cancel, Shutdown, *_EVENTS)},
-}
-"""The classes by the ``type`` of their lines."""
-
-_TYPES = {cls: name for name, cls in MESSAGES.items()}
-
-
-def encode(message: Message) -> str:
-    """The message as one line of JSON, without the line break."""
-    body: dict[str, Any] = {"v": PROTOCOL, "type": _TYPES[type(message)]}
-    for part in dataclasses.fields(message):
-        value = getattr(message, part.name)
-        if isinstance(value, Options):
-            value = value.to_dict()
-            if not value:
-                continue
-        if value != part.default:
-            body[part.name] = value
-    return json.dumps(body, ensure_ascii=False, allow_nan=False)
-
-
-def decode(line: str) -> Message | None:
-    """The message of a line; None for a type that this version does not know."""
-    try:
-        body = json.loads(line)
-        version, cls = body["v"], MESSAGES.get(body["type"])
-    except (ValueError, TypeError, KeyError):
-        shown = line if len(line) <= 80 else line[:77] + "..."
-        raise errors.ConfigurationError(f"not a message of zido: {shown!r}") from None
-    if version != PROTOCOL:
-        raise errors.ProtocolMismatch(
-            f"the other side speaks version {version} of the protocol and this one version {PROTOCOL}; "
-            "install the same version of zido on both"
-        )
-    if cls is None:
-        return None
-    known = {part.name for part in dataclasses.fields(cls)}
-    values = {name: _immutable(value) for name, value in body.items() if name in known}
-    if "options" in values:
-        values["options"] = Options.from_dict(body["options"])
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise errors.ConfigurationError(f"incomplete message {body['type']!r}: {error}") from None
-
-
-def to_bytes(message: Message) -> bytes:
-    """The line as it goes through a pipe; also for file names that are no valid Unicode."""
-    return encode(message).encode("utf-8", "surrogatepass") + b"\n"
-
-
-def from_bytes(line: bytes) -> Message | None:
-    """The message of such a line."""
-    try:
-        return decode(line.decode("utf-8", "surrogatepass"))
-    except UnicodeDecodeError:
-        return decode(line.decode("utf-8", "replace"))
-
-
-def _immutable(value: Any) -> Any:
-    return tuple(_immutable(item) for item in value) if isinstance(value, list) else value
+Message = Request | Cancel | Shutdown | Event
+"""What a line can hold: requests, Cancel and Shutdown go to a worker, events come back."""
 
 
 class CancelToken:
@@ -333,6 +309,8 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self.work: str | None = None
+        """Folder from which the job can be continued, once it has ended too early."""
 
     def cancel(self) -> None:
         """Ask."""

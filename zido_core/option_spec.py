@@ -16,6 +16,17 @@ from .errors import InvalidOptions
 
 Group = Literal["main", "prompts", "tiling", "sampling", "radiometry", "output", "system"]
 
+HEADINGS: dict[Group, str] = {
+    "main": "Options",
+    "output": "Output",
+    "prompts": "Prompts",
+    "sampling": "Diffusion",
+    "radiometry": "Bands and values",
+    "tiling": "Tiles",
+    "system": "Machine",
+}
+"""Headings of the groups, in the order of help texts and forms."""
+
 AUTOMATIC = "auto"
 """Text that stands for None, where None is a value of the option."""
 

@@ -12,7 +12,9 @@ import click
 
 from . import job
 from .catalog import ModelDescriptor
-from .job import Done, Event, EventSink, Plan, Progress, Stage, Started, encode
+from .job import Done, Event, EventSink, Plan, Progress, Stage, Started
+from .wire import encode
+from .words import amount, duration, pixels
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -173,32 +175,6 @@ def models_text(models: Iterable[ModelDescriptor]) -> str:
 
 def _licence(model: ModelDescriptor) -> str:
     return model.licence if model.commercial else f"{model.licence}, not for commercial use"
-
-
-def pixels(size: tuple[int, int]) -> str:
-    """Width times height, as people say it."""
-    height, width = size
-    return f"{width} x {height} px"
-
-
-def amount(count: int) -> str:
-    """Bytes in a unit that fits."""
-    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.0f} {units[0]}" if units[0] == "B" or value >= 100 else f"{value:.1f} {units[0]}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in units that fit."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
 
 
 def _left(eta: float | None) -> str:

@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -40,17 +41,21 @@ from .job import (
     Hello,
     Job,
     Plan,
+    Request,
     Shutdown,
     Stage,
     Started,
-    from_bytes,
+    View,
 )
+from .job import Cancelled as WasCancelled
 from .options import Options
 from .runner import OK, failure, rehearse, run
 from .store import resolve
+from .wire import from_bytes
 
 if TYPE_CHECKING:
     from .pipeline import KeptModel, UpscaleResult
+    from .view import Viewer
 
 HOST_GONE = 75
 """Exit code when the host went away without a word (EX_TEMPFAIL)."""
@@ -68,8 +73,10 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TRANSFORMERS
 """A worker works with what is on this machine; only the model store gets more, and only when told to."""
 
 
-def serve(idle: float = IDLE) -> NoReturn:
+def serve(idle: float = IDLE, *, only_views: bool = False) -> NoReturn:
     """Serve until the host wants no more, is gone, or has had no job for ``idle`` seconds (0: wait for ever).
+
+    With ``only_views`` it makes pictures of files and nothing else, loads no model, and is there at once.
 
     Ends the process at once then: taking Python and its libraries down in order takes seconds on a busy machine, and
     nothing stops that any more.
@@ -82,7 +89,7 @@ def serve(idle: float = IDLE) -> NoReturn:
     ear, mouth = socket.socketpair()
     mouth.setblocking(False)
     signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-    worker = Worker(requests, answers, ear, idle=idle or None)
+    worker = Worker(requests, answers, ear, idle=idle or None, greet=greeting_of_a_viewer if only_views else greeting)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, worker.on_signal)
     code = worker.serve()
@@ -96,7 +103,7 @@ def serve(idle: float = IDLE) -> NoReturn:
 class Task:
     """A job that has come, or what was wrong with it."""
 
-    job: Job | Failed
+    job: Request | Failed
     token: CancelToken
     ended: threading.Event = field(default_factory=threading.Event)
     insist: threading.Lock = field(default_factory=threading.Lock)
@@ -106,9 +113,17 @@ class Task:
 class Worker:
     """The threads of a worker and what they know of each other."""
 
-    def __init__(self, requests: BinaryIO, answers: int, signals: socket.socket, *, idle: float | None) -> None:
+    def __init__(
+        self,
+        requests: BinaryIO,
+        answers: int,
+        signals: socket.socket,
+        *,
+        idle: float | None,
+        greet: Callable[[], Hello],
+    ) -> None:
         """``signals`` gives the number of every signal that comes."""
-        self._requests, self._signals, self._idle = requests, signals, idle
+        self._requests, self._signals, self._idle, self._greet = requests, signals, idle, greet
         self._channel = Channel(answers, lambda: self._leave(HOST_GONE, "the host is gone"))
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._token = CancelToken()
@@ -117,6 +132,7 @@ class Worker:
         self._stage: str | None = "starting"
         self._end: tuple[int, str] | None = None
         self._model: KeptModel | None = None
+        self._viewer: Viewer | None = None
 
     def serve(self) -> int:
         """Greet, do what comes, and say goodbye; returns the exit code. For the main thread."""
@@ -124,7 +140,7 @@ class Worker:
         for target in (self._listen, self._heed_signals, self._live):
             threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True).start()
         try:
-            self._channel.say(greeting())
+            self._channel.say(self._greet())
             self._do_jobs()
         except Exception as error:  # no torch, say: the host gets the reason instead of a greeting
             failed = failure(error)
@@ -159,7 +175,7 @@ class Worker:
                 self._tasks.put(Task(job=failure(error), token=self._token))
                 continue
             match request:
-                case Job():
+                case Job() | View():
                     self._tasks.put(Task(job=request, token=self._token))
                 case Cancel():
                     self._cancel()
@@ -214,6 +230,8 @@ class Worker:
     def _do(self, task: Task) -> None:
         if isinstance(task.job, Failed):
             self._channel.say(task.job)
+        elif isinstance(task.job, View):
+            self._show(task.job, task.token)
         elif task.job.options.dry_run:
             self._plan(task.job)
         else:
@@ -227,6 +245,20 @@ class Worker:
         self._channel.say(planned)
         if isinstance(planned, Plan):
             self._channel.say(Done(output=None, seconds=time.monotonic() - began))
+
+    def _show(self, asked: View, token: CancelToken) -> None:
+        """A picture of a file. A damaged one fails, and does no harm to the next."""
+        from .view import Viewer
+
+        began = time.monotonic()
+        self._viewer = self._viewer or Viewer()
+        try:
+            self._channel.say(self._viewer.show(asked, token))
+            self._channel.say(Done(output=asked.output, seconds=time.monotonic() - began))
+        except Cancelled:
+            self._channel.say(WasCancelled())
+        except Exception as error:
+            self._channel.say(failure(error, debug=asked.options.debug))
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Stage):
@@ -265,6 +297,13 @@ def greeting() -> Hello:
         free_bytes=device.free_bytes,
         models=tuple(name for name in MODELS if _is_here(name)),
     )
+
+
+def greeting_of_a_viewer() -> Hello:
+    """What a worker says that only makes pictures; loads what that needs."""
+    from . import view  # noqa: F401 - as above
+
+    return Hello(zido=__version__, python=platform.python_version(), pid=os.getpid(), device="cpu")
 
 
 def _is_here(model: str) -> bool:

@@ -115,6 +115,18 @@ class RasterSource(Source):
             where = f"row {window.row}, column {window.col}"
             raise BadInput(f"{self.info.name} is damaged or cut off at {where} ({reason(error)})") from error
 
+    def overview(self, window: Tile, size: Size, bands: Sequence[int]) -> Raster | None:
+        if self._palette is not None:
+            return None
+        view = Window(window.col, window.row, window.width, window.height)
+        with self._lock, session(remote=self._target.remote, network=self._target.network), quiet_warnings():
+            least = min(self._dataset.overviews(bands[0]), default=0)
+            if not least or least * size.height > window.height:
+                return None
+            array = self._dataset.read(list(bands), window=view, out_shape=(len(bands), *size))
+            valid = self._dataset.dataset_mask(window=view, out_shape=tuple(size)) != 0
+        return Raster(array=array, valid=valid & np.isfinite(array).all(axis=0))
+
     def close(self) -> None:
         with self._lock:
             self._dataset.close()

@@ -228,14 +228,21 @@ class Source(ABC):
         height, width = self.info.size
         factor = min(1.0, max_side / max(height, width))
         rows, cols = (_spread(length, max(1, round(length * factor))) for length in (height, width))
-        parts = []
-        for top in range(0, height, self.strip_rows):
-            wanted = rows[(rows >= top) & (rows < top + self.strip_rows)]
-            if wanted.size:
-                first, last = int(wanted[0]), int(wanted[-1])
-                strip = self.read(Tile(first, 0, last - first + 1, width))
-                parts.append(strip.take(wanted - first, cols))
-        return Raster.stack(parts)
+        # Pieces of strips: what is in memory at a time does not grow with the width.
+        strips = [
+            Raster.stack([self._sampled(some, few) for few in _runs(cols, SAMPLED_COLS)], axis=1)
+            for some in _runs(rows, self.strip_rows)
+        ]
+        return Raster.stack(strips)
+
+    def _sampled(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> Raster:
+        """The pixels where these rows and columns cross."""
+        (top, bottom), (left, right) = ((int(some[0]), int(some[-1]) + 1) for some in (rows, cols))
+        return self.read(Tile(top, left, bottom - top, right - left)).take(rows - top, cols - left)
+
+    def overview(self, window: Tile, size: Size, bands: Sequence[int]) -> Raster | None:
+        """About `window` at a smaller `size`, from overviews in the file; None where it has none. For the eye."""
+        return None
 
     def checked_window(self, window: Tile | None) -> Tile:
         """`window`, or the whole image; ValueError if it is not inside."""

@@ -58,6 +58,14 @@ def no_models_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyt
 
 
 @pytest.fixture(scope="session")
+def gimp(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The real GIMP with this plug-in, in a profile that all its tests share, as its first start takes long."""
+    from tests.gimp_host import Gimp
+
+    return Gimp.made_in(tmp_path_factory.mktemp("gimp"))
+
+
+@pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder with `pack-eval` and `pack-train`, real imagery that is too large for the repository."""
     return _folder("ZIDO_DATA_DIR", ROOT.parent / "shared" / "data", "pack-eval and pack-train")

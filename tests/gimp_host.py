@@ -1,0 +1,94 @@
+"""Runs scripts inside the real GIMP, with the plug-in of this repository and a worker that is quick and exact."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zido.zido_core import __version__
+
+from tests.hosts import GIMP_30, ROOT
+
+FACTS = {
+    **{"executable": "python", "version": [3, 13, 5], "bits": 64, "platform": "linux-x86_64", "isolated": True},
+    **{"can_make": False, "zido": __version__, "torch": "2.13.0", "lacking": []},
+}
+"""What the made-up Python says of itself."""
+
+PYTHON = f"""#!/bin/sh
+case "$*" in
+  *"-m zido_core worker"*) exec /usr/bin/python3 {ROOT}/tests/gimp_worker.py ;;
+  -c*) echo '{json.dumps(FACTS)}' ;;
+  *) exec /usr/bin/python3 "$@" ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Gimp:
+    """GIMP with a profile of its own."""
+
+    home: Path
+    """Its home; what lies in it has the same name inside and outside."""
+
+    @classmethod
+    def made_in(cls, home: Path) -> Gimp:
+        """Make the profile: the plug-in is the one of this repository, the worker is made up."""
+        GIMP_30.need()
+        plugins = home / "gimp" / "plug-ins"
+        plugins.mkdir(parents=True)
+        (plugins / "zido").symlink_to(ROOT / "gimp", target_is_directory=True)
+        python = home / "python"
+        python.write_text(PYTHON)
+        python.chmod(0o755)
+        return cls(home)
+
+    def run(self, script: str, *files: Path, **environment: str) -> dict[str, Any]:
+        """Run a script, which fills `answer`, after opening the files as a user does; returns the answer."""
+        answer = self.home / "answer.json"
+        answer.unlink(missing_ok=True)
+        ran = GIMP_30.run(
+            self.command(script, files), home=self.home, environment=self.environment(**environment), timeout=300
+        )
+        assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+        told: dict[str, Any] = json.loads(answer.read_text())
+        return told | {"stdout": ran.stdout, "stderr": ran.stderr}
+
+    def command(
+        self, script: str, files: Sequence[Path] = (), program: Sequence[str] = ("gimp-console", "-i")
+    ) -> list[str]:
+        """What starts GIMP with the script."""
+        path = self.home / "script.py"
+        ending = f"\nopen({str(self.home / 'answer.json')!r}, 'w').write(json.dumps(answer))\n"
+        path.write_text((ROOT / "tests" / "gimp_prelude.py").read_text() + script + ending)
+        run = f"exec(open({str(path)!r}).read(), globals())"
+        flags = ["-d", "-f", "-c", "--no-splash", "--batch-interpreter", "python-fu-eval", "-b", run, "--quit"]
+        return [*program, *map(str, files), *flags]
+
+    def environment(self, **more: str) -> Mapping[str, str]:
+        """Variables of GIMP's process."""
+        python = {"ZIDO_PYTHON": str(self.home / "python"), "QT_QPA_PLATFORM": "offscreen"}
+        return {"GIMP3_DIRECTORY": str(self.home / "gimp"), "TMPDIR": str(self.home), **python, **more}
+
+
+def leftovers(home: Path) -> list[Path]:
+    """Folders of runs that were not cleaned up."""
+    return [path for path in home.rglob("zido-run-*") if path.is_dir()]
+
+
+def processes(word: str) -> list[int]:
+    """Processes of this machine whose command line holds that word."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            if word in line:
+                found.append(int(entry.name))
+    return [pid for pid in found if pid != os.getpid()]

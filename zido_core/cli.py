@@ -162,7 +162,8 @@ app.add_command(models)
     metavar="SECONDS",
     help="leave after so long without a job; 0: stay",
 )
-def worker(idle: float) -> NoReturn:
+@click.option("--views", is_flag=True, help="make pictures of files and nothing else, without PyTorch")
+def worker(idle: float, views: bool) -> NoReturn:
     from . import worker as serving
 
     serving.serve(idle, only_views=views)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -56,7 +57,8 @@ def run(
         result = work.upscale(python, asked)
         results = _placed(request, result.path, options)
     if results[0] is not None and mode != Gimp.RunMode.NONINTERACTIVE:
-        Gimp.Display.new(results[0])
+        with contextlib.suppress(TypeError):  # GIMP's console has no displays
+            Gimp.Display.new(results[0])
     Gimp.displays_flush()
     Gimp.progress_end()
     if result.warnings:

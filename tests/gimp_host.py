@@ -63,7 +63,7 @@ class Gimp:
     ) -> list[str]:
         """What starts GIMP with the script."""
         path = self.home / "script.py"
-        ending = f"\nopen({str(self.home / 'answer.json')!r}, 'w').write(json.dumps(answer))\n"
+        ending = f"\nopen({str(self.home / 'answer.json')!r}, 'w').write(json.dumps(answer, default=str))\n"
         path.write_text((ROOT / "tests" / "gimp_prelude.py").read_text() + script + ending)
         run = f"exec(open({str(path)!r}).read(), globals())"
         flags = ["-d", "-f", "-c", "--no-splash", "--batch-interpreter", "python-fu-eval", "-b", run, "--quit"]

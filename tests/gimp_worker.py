@@ -7,6 +7,8 @@ python tests/gimp_worker.py   (where GIMP runs: it needs the standard library al
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 import types
@@ -32,11 +34,11 @@ class Repeating:
 
     def upscale(self, src, dst, *, options, on_event, cancel):
         on_event(fake_worker.PLAN)
-        Path(f"{dst}.seen").write_text(f"{src}\n{options.to_dict()}")
+        note(src, options)
         act = {"slow": be_slow, "fail": fail, "warn": warn}.get(options.prompt)
         if act is not None:
             act(on_event, cancel)
-        enlarge(Path(src), Path(dst), int(options.scale or 4))
+        enlarge(Path(src), Path(dst), int(options.scale or 4), invert=options.prompt == "invert")
         on_event(Progress(done=5, total=5))
         return types.SimpleNamespace(path=dst)
 
@@ -56,7 +58,15 @@ def warn(tell, cancel):
     tell(Warning(message="this model is not for commercial use"))
 
 
-def enlarge(src, dst, scale):
+def note(src, options):
+    """Tell the tests what came: GIMP's files are gone when they look."""
+    home = Path(os.environ["HOME"])
+    layout = Reader(Path(src)).layout
+    told = {"input": src, "size": [layout.width, layout.height], "options": options.to_dict()}
+    (home / f"seen-{len(list(home.glob('seen-*')))}").write_text(json.dumps(told))
+
+
+def enlarge(src, dst, scale, *, invert):
     source, tags = Reader(src), read_tags(src)
     old = source.layout
     new = Layout(
@@ -67,6 +77,8 @@ def enlarge(src, dst, scale):
     with Writer(dst, new, geo) as file:
         for row in range(old.height):
             pixels = source.rows(row, 1)
+            if invert:
+                pixels = bytes(255 - value for value in pixels)
             repeated = b"".join(pixels[at : at + size] * scale for at in range(0, len(pixels), size))
             file.write(repeated * scale)
 

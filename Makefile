@@ -13,10 +13,10 @@ TORCH = $(VENV)/.torch
 CORE = $(VENV)/.core
 DEV = $(VENV)/.dev
 
-.PHONY: help demo test lint clean docs
+.PHONY: help demo test lint clean docs qgis-plugin gimp-plugin
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(CORE) ## upscale examples/houses.tif; prints where the result and its before/after picture lie
 	@mkdir -p demo
@@ -39,6 +39,12 @@ lint: $(DEV) ## ruff, import-linter, mypy
 
 docs: $(CORE) ## write docs/help.txt anew, from the options
 	@COLUMNS=80 $(BIN)/python -m zido_core --help > docs/help.txt
+
+qgis-plugin: $(DEV) ## build dist/zido-VERSION.zip for QGIS, and check it as the plugin repository does
+	@$(BIN)/python .ci/package.py qgis
+
+gimp-plugin: $(DEV) ## the same for GIMP: dist/zido-gimp-VERSION.zip
+	@$(BIN)/python .ci/package.py gimp
 
 clean: ## remove all that these commands made, .venv included
 	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..zido_core.errors import ModelMissing
+from ..zido_core.errors import Cancelled, ModelMissing, ZidoError
 from ..zido_core.job import EventSink, Progress, Stage
 from . import candidates, installer
 from .command import answer, run
@@ -20,6 +20,9 @@ STEPS = {"making an environment": 3, "installing PyTorch": 62, "installing zido 
 
 UNKNOWN_SIZE = 500 * 2**20
 """Bytes that a step may download, where nothing better is known."""
+
+MANY_PACKAGES = 160
+"""Lines about packages in a step, roughly: each is looked for and downloaded."""
 
 
 class Making:
@@ -38,7 +41,7 @@ class Making:
         self._log = place.parent / f"{place.name}.log"
         self._temporary = place / "tmp"
         self._python = candidates.python_of(place)
-        self._step, self._loaded, self._permille = 0, 0, 0
+        self._step = self._loaded = self._packages = self._permille = 0
 
     def run(self, base: str, extras: Sequence[str]) -> Path:
         self._begin()
@@ -46,8 +49,9 @@ class Making:
         if code:
             raise installer.why(installer.written_since(self._log, 0), code, self._log)
         self._temporary.mkdir()
+        self._newer_pip()
         constraints = ["-c", str(ROOT / "constraints.txt"), *self._raw_progress()]
-        self._begin(f": {self._build.title}")
+        self._begin(f", {self._build.title}")
         self._install([*constraints, "torch"], self._build)
         self._begin()
         wheel = make_wheel(self._temporary)
@@ -74,7 +78,7 @@ class Making:
     def _begin(self, more: str = "") -> None:
         name, count = list(STEPS)[self._step], len(STEPS)
         self._step += 1
-        self._loaded = 0
+        self._loaded = self._packages = 0
         self._tell(Stage(name=name + more, index=self._step, count=count))
         self._progress(0.0)
 
@@ -100,6 +104,8 @@ class Making:
             return True
         words = installer.in_words(line)
         if words is not None and self._step:
+            self._packages += 1
+            self._progress(0.9 * self._packages / MANY_PACKAGES)
             self._tell(Stage(name=words, index=self._step, count=len(STEPS)))
         return False
 
@@ -110,6 +116,16 @@ class Making:
         if permille > self._permille:
             self._permille = permille
             self._tell(Progress(done=permille, total=1000))
+
+    def _newer_pip(self) -> None:
+        """Have a pip that tells how far a download is; it goes without, too."""
+        if not self._raw_progress():
+            try:
+                self._install(["--upgrade", "pip"], None)
+            except Cancelled:
+                raise
+            except ZidoError:
+                return
 
     def _raw_progress(self) -> list[str]:
         """Progress as lines, which pip knows since 24.1."""

@@ -60,16 +60,16 @@ class Card:
 def build_for(kind: Kind, cards: list[Card] | None = None) -> Build:
     """The build for this computer; ``cards`` are looked for unless given."""
     if sys.platform == "darwin":
-        return Build(name="", room=3 * GIB, title="the build for macOS")
+        return Build(name="", room=3 * GIB, title="for macOS")
     if kind == "cpu":
         return _cpu("as chosen")
     known = find_cards() if cards is None else cards
     fitting = [(name, card) for card in known for name in [_cuda_of(card)] if name]
     if fitting:
         name, card = fitting[0]
-        return Build(name=name, room=12 * GIB, title=f"the CUDA build ({name}) for {card.title}")
+        return Build(name=name, room=12 * GIB, title=f"the CUDA build {name} for {card.title}")
     if kind == "cuda":
-        return Build(name=DRIVERS[0][2], room=12 * GIB, title=f"the CUDA build ({DRIVERS[0][2]}), as chosen")
+        return Build(name=DRIVERS[0][2], room=12 * GIB, title=f"the CUDA build {DRIVERS[0][2]}, as chosen")
     if known:
         return _cpu(f"the driver {known[0].driver} of {known[0].title} is too old for CUDA; update it and repeat this")
     return _cpu("there is no graphics card of NVIDIA")
@@ -110,4 +110,4 @@ def _cuda_of(card: Card) -> str | None:
 
 def _cpu(why: str) -> Build:
     special = platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64")
-    return Build(name="cpu" if special else "", room=4 * GIB, title=f"the CPU build: {why}")
+    return Build(name="cpu" if special else "", room=4 * GIB, title=f"the CPU build ({why})")

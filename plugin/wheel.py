@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import tomllib
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..zido_core import __version__
@@ -19,13 +20,13 @@ from ..zido_core.errors import ConfigurationError
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `zido_core` and `pyproject.toml`; in a host that of the plugin."""
 
-LEFT_OUT = ("__pycache__", ".mypy_cache")
+LEFT_OUT = {"__pycache__"}
 
 
 def make_wheel(folder: Path) -> Path:
     """Write the wheel into the folder; returns its path."""
-    project = _project()
-    info = f"zido-{__version__}.dist-info"
+    told = _pyproject()
+    project, info = told["project"], f"zido-{__version__}.dist-info"
     path = folder / f"zido-{__version__}-py3-none-any.whl"
     own = {
         f"{info}/METADATA": _metadata(project),
@@ -34,7 +35,7 @@ def make_wheel(folder: Path) -> Path:
     }
     record = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as wheel:
-        for name, content in (*_package(), *((name, text.encode()) for name, text in own.items())):
+        for name, content in itertools.chain(_contents(told), ((name, text.encode()) for name, text in own.items())):
             wheel.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             record.append(f"{name},sha256={digest},{len(content)}")
@@ -42,18 +43,23 @@ def make_wheel(folder: Path) -> Path:
     return path
 
 
-def _project() -> dict[str, Any]:
+def _pyproject() -> dict[str, Any]:
     path = ROOT / "pyproject.toml"
     try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8"))["project"])
-    except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read ({error}); install the plugin again") from error
 
 
-def _package() -> Iterator[tuple[str, bytes]]:
-    for path in sorted((ROOT / "zido_core").rglob("*")):
-        if path.is_file() and not set(LEFT_OUT) & set(path.parts):
-            yield path.relative_to(ROOT).as_posix(), path.read_bytes()
+def _contents(told: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """What any wheel of zido has, by its name there: the package, and what `zido install-plugin` needs besides."""
+    shared = told["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    origins = {"zido_core": "zido_core"} | {name: f"zido-{__version__}.data/data/{to}" for name, to in shared.items()}
+    for origin, place in origins.items():
+        root = ROOT / origin
+        for path in sorted([root, *root.rglob("*")]):
+            if path.is_file() and not LEFT_OUT & set(path.parts):
+                yield str(PurePosixPath(place, *path.relative_to(root).parts)), path.read_bytes()
 
 
 def _metadata(project: dict[str, Any]) -> str:

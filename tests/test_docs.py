@@ -40,10 +40,10 @@ def test_links_within_the_project_lead_somewhere(path: Path) -> None:
 
 
 def test_make_commands_in_the_documents_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
     for name in ("README.md", "CONTRIBUTING.md"):
         shell = "".join(code_blocks(name, "(?:sh|bash)"))
-        assert set(re.findall(r"^make ([a-z]+)", shell, re.MULTILINE)) <= targets, name
+        assert set(re.findall(r"^make ([a-z-]+)", shell, re.MULTILINE)) <= targets, name
     assert {"demo", "test"} <= targets
 
 
@@ -65,7 +65,7 @@ def test_flags_named_in_shell_examples_exist() -> None:
     command = [sys.executable, "-m", "zido_core"]
     shown = "".join(
         subprocess.run([*command, *of, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for of in ([], ["evaluate"], ["models", "path"], ["worker"])
+        for of in ([], ["evaluate"], ["models", "path"], ["install-plugin"], ["worker"])
     )
     known = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown))
     for path in DOCUMENTS:

@@ -139,7 +139,7 @@ def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path)
         (tmp_path / f"{stage}.jsonl").write_text(json.dumps(record) + "\n")
     card = export(tmp_path, folder, tmp_path / "out")
     content = (tmp_path / "out" / "mini.safetensors").read_bytes()
-    assert card["sha256"] == hashlib.sha256(content).hexdigest()
+    assert card["sha256"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
     assert card["vocabulary"] == list(VOCABULARY)
     assert [image["licence"] for image in card["images"]] == ["CC0-1.0"] * 4
     assert card["recipes"]["refiner"]["steps_done"] == 3

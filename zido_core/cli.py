@@ -13,6 +13,7 @@ from . import __version__
 from .cli_compare import compare
 from .cli_evaluate import evaluate
 from .cli_models import models
+from .cli_plugin import install_plugin
 from .errors import Cancelled, InvalidOptions
 from .interrupt import STOPPED, Interrupt
 from .job import Cancelled as WasCancelled
@@ -22,8 +23,8 @@ from .option_spec import AUTOMATIC, HEADINGS, OptionSpec
 from .options import OPTIONS, Options
 from .runner import OK, exit_code, failure, rehearse, run
 from .terminal import NOTICE, plan_text, sink_for, summary_line
-
 from .wire import encode
+
 DEFAULT_COMMAND = "upscale"
 
 
@@ -146,6 +147,7 @@ def doctor(as_json: bool) -> int:
 
 
 app.add_command(models)
+app.add_command(install_plugin)
 
 
 @app.command(

@@ -129,10 +129,11 @@ def _weights(model: str, file: ModelFile) -> Check:
     advice = "install zido again"
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        expected = json.loads((PACKAGE / file.card).read_text())["sha256"] if file.card else digest
+        expected = str(json.loads((PACKAGE / file.card).read_text())["sha256"]) if file.card else digest
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return Check(name=name, ok=False, found=f"{file.path}: {reason}", advice=advice)
+    expected = expected.removeprefix("sha256:")
     if digest != expected:
         found = f"{file.path} has sha256 {digest[:12]}..., its card says {expected[:12]}..."
         return Check(name=name, ok=False, found=found, advice=advice)

@@ -261,14 +261,14 @@ DAPE_FILES = (
         sources=(f"{TAG_LISTS}/ram_tag_list.txt",),
         licence=APACHE,
         size=41_904,
-        sha256="5d96d2f7225527480ad773aaac76b6e5c08a18adf6eae9ca7d2ab923d5e7bd8b",
+        sha256="5d96d2f7225527480ad773aaac76b6e5c08a18adf6eae9ca7d2ab923d5e7bd8b",  # pragma: allowlist secret
     ),
     ModelFile(
         path="ram_tag_list_threshold.txt",
         sources=(f"{TAG_LISTS}/ram_tag_list_threshold.txt",),
         licence=APACHE,
         size=22_016,
-        sha256="b6f81d0de1bc7f9c251af512c413eae976c77dbfbadf700d4e3d90510f4c6447",
+        sha256="b6f81d0de1bc7f9c251af512c413eae976c77dbfbadf700d4e3d90510f4c6447",  # pragma: allowlist secret
     ),
 )
 """The tagger of SeeSR: RAM, DAPE's change of it, its words and their thresholds."""

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import UnpicklingError  # the name of an error; nothing is unpickled by it  # nosec B403
 from typing import IO, Any
 
 import torch

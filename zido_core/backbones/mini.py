@@ -67,6 +67,7 @@ class MiniBackbone:
     """The embedded model, loaded."""
 
     latent_channels = DETAIL_CHANNELS
+    parallel = True
     schedule = ScheduleSpec(prediction_type="v_prediction", zero_terminal_snr=True, timestep_spacing="trailing")
 
     def __init__(self, descriptor: ModelDescriptor, device: torch.device, precision: torch.dtype) -> None:
@@ -192,7 +193,7 @@ def _read_weights() -> tuple[dict[str, Tensor], int, str]:
     weights, card = WEIGHTS / "mini.safetensors", WEIGHTS / "mini.json"
     try:
         content, told = weights.read_bytes(), json.loads(card.read_text(encoding="utf-8"))
-        expected, words = str(told["sha256"]), len(told["vocabulary"])
+        expected, words = str(told["sha256"]).removeprefix("sha256:"), len(told["vocabulary"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelMissing(
             f"the embedded model is incomplete ({type(error).__name__}: {error}); install zido again"

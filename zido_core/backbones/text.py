@@ -149,7 +149,7 @@ def _load_tokenizer(models: ModelFolder, folder: Path) -> Any:
         if not (folder / name).is_file() and not (folder / "tokenizer.json").is_file():
             raise ModelMissing(f"there is no {name} in {folder}: {models.get}")
     try:
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)  # a folder of this machine  # nosec B615
     except (OSError, ValueError) as error:
         raise ModelMissing(f"the tokenizer in {folder} does not load ({error}): {models.get}") from error
 

@@ -34,7 +34,7 @@ def export(run: Path, data: Path, out: Path) -> Mapping[str, Any]:
         curves[stage] = curve_of(run / f"{stage}.jsonl")
     content = save(tensors)
     card = {
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": f"sha256:{hashlib.sha256(content).hexdigest()}",
         "licence": "MIT",
         "vocabulary": list(VOCABULARY),
         "recipes": recipes,
@@ -61,8 +61,9 @@ def curve_of(log: Path) -> list[dict[str, float]]:
 def images_of(data: Path) -> list[dict[str, str]]:
     """Source, licence and hash of every training image, from the folder's ``manifest.csv``."""
     with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        wanted = ("file", "source_repo", "licence", "attribution", "sha256")
-        return [{name: row[name] for name in wanted} for row in csv.DictReader(file)]
+        wanted = ("file", "source_repo", "licence", "attribution")
+        rows = csv.DictReader(file)
+        return [{name: row[name] for name in wanted} | {"sha256": f"sha256:{row['sha256']}"} for row in rows]
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     chosen = parser.parse_args()
     card = export(chosen.run, chosen.data, chosen.out)
-    print(f"{chosen.out / 'mini.safetensors'}: sha256 {card['sha256']}")
+    print(f"{chosen.out / 'mini.safetensors'}: {card['sha256']}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ from .stablesr import SD21_UNET, EncoderConfig, Middle
 DESCRIPTION = 1024
 """Length of the description of a degradation."""
 
+LEARNER_LAYERS = (3, 4, 6, 3)
+"""Blocks of the learner's levels: those of a ResNet-34."""
+
 LEARNER_WIDTHS = (128, 256, 512, DESCRIPTION)
 """Channels of the learner's levels: twice those of a ResNet-34."""
 
@@ -61,22 +64,23 @@ class BasicBlock(nn.Module):
 class DegradationLearner(nn.Module):
     """Describes what harmed an image: a residual network without a head."""
 
-    def __init__(self, layers: Sequence[int] = (3, 4, 6, 3)) -> None:
+    def __init__(self, layers: Sequence[int] = LEARNER_LAYERS, widths: Sequence[int] = LEARNER_WIDTHS) -> None:
         super().__init__()
+        self.widths = widths
         channels = 64
         self.conv1 = nn.Conv2d(3, channels, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        for level, (count, width) in enumerate(zip(layers, LEARNER_WIDTHS, strict=True)):
+        for level, (count, width) in enumerate(zip(layers, widths, strict=True)):
             first = BasicBlock(channels, width, 1 if level == 0 else 2)
             rest = (BasicBlock(width, width, 1) for _ in range(count - 1))
             self.add_module(f"layer{level + 1}", nn.Sequential(first, *rest))
             channels = width
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Of images (n, 3, height, width) in [0, 1]: tokens (n, places, 1024), row by row, and their mean (n, 1024)."""
+        """Of images (n, 3, height, width) in [0, 1]: tokens (n, places, widths[-1]), row by row, and their mean."""
         features = self.maxpool(relu(self.bn1(self.conv1(image))))
-        for level in range(len(LEARNER_WIDTHS)):
+        for level in range(len(self.widths)):
             features = self.get_submodule(f"layer{level + 1}")(features)
         return features.flatten(2).transpose(1, 2), features.mean((2, 3))
 
@@ -135,9 +139,9 @@ class DegradationBlock(nn.Module):
 class DegradationGroup(nn.Module):
     """What a level makes of its features in the light of the description, added to them."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, description: int) -> None:
         super().__init__()
-        self.chain = nn.Sequential(nn.Linear(DESCRIPTION, channels, bias=False), nn.SiLU())
+        self.chain = nn.Sequential(nn.Linear(description, channels, bias=False), nn.SiLU())
         self.body = nn.ModuleList([DegradationBlock(channels), nn.Conv2d(channels, channels, 3, padding=1)])
 
     def forward(self, features: Tensor, description: Tensor) -> Tensor:
@@ -148,12 +152,12 @@ class DegradationGroup(nn.Module):
 class AdapterLevel(nn.Module):
     """One resolution: residual block, degradation, attention; and the step to the next."""
 
-    def __init__(self, channels: int, level: int, config: EncoderConfig) -> None:
+    def __init__(self, channels: int, level: int, config: EncoderConfig, description: int) -> None:
         super().__init__()
         width, time = config.widths[level], 4 * config.channels
         last = level == len(config.widths) - 1
         self.residual = residual(channels, width, time_channels=time)
-        self.degraded = DegradationGroup(width)
+        self.degraded = DegradationGroup(width, description)
         self.attention = SelfAttention(width, config.heads) if 2**level in config.attention_at else None
         self.down = None if last else residual(width, width, time_channels=time, down=True)
 
@@ -166,19 +170,23 @@ class AdapterLevel(nn.Module):
 class DegradationAdapter(nn.Module):
     """The input's latents in the light of its degradation: maps for the local branch, tokens for the global one."""
 
-    def __init__(self, config: EncoderConfig, learner: Sequence[int] | None) -> None:
+    def __init__(
+        self, config: EncoderConfig, learner: Sequence[int] | None, widths: Sequence[int] = LEARNER_WIDTHS
+    ) -> None:
         super().__init__()
         if config.layers != 1:
             raise ValueError(f"the adapter has {config.layers} residual blocks a level; expected 1, as published")
         self.time = TimeEmbedding(config.channels)
         self.conv_in = nn.Conv2d(config.in_channels, config.channels, 3, padding=1)
         before = (config.channels, *config.widths)
-        self.levels = nn.ModuleList(AdapterLevel(before[level], level, config) for level in range(len(config.widths)))
+        self.levels = nn.ModuleList(
+            AdapterLevel(before[level], level, config, widths[-1]) for level in range(len(config.widths))
+        )
         self.middle = Middle(config)
         self.heads = nn.ModuleList(
             residual(width, config.out_channels, time_channels=4 * config.channels) for width in config.widths
         )
-        self.learner = None if learner is None else DegradationLearner(learner)
+        self.learner = None if learner is None else DegradationLearner(learner, widths)
 
     def forward(self, latents: Tensor, times: Tensor, description: Tensor) -> tuple[Structure, Tensor]:
         """Maps from the full resolution down, and tokens (n, places, channels); ``description`` is the learner's."""
@@ -219,15 +227,21 @@ def build_unet(
 def build_adapter(
     config: EncoderConfig = ADAPTER,
     *,
-    learner: Sequence[int] | None = (3, 4, 6, 3),
+    learner: Sequence[int] | None = LEARNER_LAYERS,
+    widths: Sequence[int] = LEARNER_WIDTHS,
     device: torch.device | str = "meta",
 ) -> DegradationAdapter:
-    """The adapter, with its learner unless that is None, its weights not loaded."""
-    adapter: DegradationAdapter = built(lambda: DegradationAdapter(config, learner), device)
+    """The adapter, with its learner unless that is None, its weights not loaded; ``widths`` are the learner's."""
+    adapter: DegradationAdapter = built(lambda: DegradationAdapter(config, learner, widths), device)
     return adapter
 
 
-def build_learner(layers: Sequence[int] = (3, 4, 6, 3), device: torch.device | str = "meta") -> DegradationLearner:
+def build_learner(
+    layers: Sequence[int] = LEARNER_LAYERS,
+    device: torch.device | str = "meta",
+    *,
+    widths: Sequence[int] = LEARNER_WIDTHS,
+) -> DegradationLearner:
     """The learner alone, its weights not loaded."""
-    learner: DegradationLearner = built(lambda: DegradationLearner(layers), device)
+    learner: DegradationLearner = built(lambda: DegradationLearner(layers, widths), device)
     return learner

@@ -25,7 +25,13 @@ from torch import nn
 from .data import Images, Mixture, Pair, draw_pair
 from .objective import CoarseObjective, Objective, RefinerObjective
 
-Stage = Literal["coarse", "refiner"]
+Stage = Literal["coarse", "refiner", "learner", "adapter"]
+"""The first two are the embedded model's, the others DeeDSR's (see ``deedsr``)."""
+
+MINI_STAGES: tuple[Stage, ...] = ("coarse", "refiner")
+
+DROPS = (120 / 630, 240 / 630)
+"""Shares of a run after which the rate ``tenths`` falls (DeeDSR, section 4.1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,12 @@ class Recipe:
     """Largest norm of the gradient."""
     ema: float = 0.999
     """Decay of the averaged weights, which are the ones that count."""
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    """Adam with decoupled weight decay, plain Adam, or gradient descent with a momentum of 0.9."""
+    decay: Literal["cosine", "tenths", "none"] = "cosine"
+    """How the rate falls after the rise: to 1 % in a cosine, to a tenth twice, or not at all."""
+    half: bool = True
+    """Networks compute in bfloat16; on a CPU that is no good to convolutions whose maps are one pixel."""
     seed: int = 0
     """Root of every draw."""
 
@@ -83,19 +95,26 @@ def batch_of(images: Images, mixture: Mixture, recipe: Recipe, step: int) -> lis
 
 
 def rate_at(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then a cosine down to 1 % of the peak."""
+    """Linear warm-up, then as ``decay`` says."""
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup
     share = min(1.0, (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup))
+    if recipe.decay != "cosine":
+        return recipe.learning_rate * 0.1 ** (sum(share >= drop for drop in DROPS) * (recipe.decay == "tenths"))
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
 def train(
-    objective: Objective, images: Images, mixture: Mixture, recipe: Recipe, out: Path
+    objective: Objective,
+    images: Images,
+    mixture: Mixture,
+    recipe: Recipe,
+    out: Path,
+    device: torch.device | str = "cpu",
 ) -> Iterator[dict[str, Any]]:
     """Train until ``recipe.steps``; yield a log record every 50 steps and save every 200."""
     training, held = images.split(every=20)
-    progress = start(objective, recipe)
+    progress = start(objective, recipe, device)
     checkpoint = out / f"{recipe.stage}.pt"
     if checkpoint.exists():
         progress.load(checkpoint)
@@ -117,25 +136,35 @@ def train(
             progress.save(checkpoint, recipe)
 
 
-def start(objective: Objective, recipe: Recipe) -> Progress:
-    """Fresh network, its average and its optimiser."""
+def start(objective: Objective, recipe: Recipe, device: torch.device | str = "cpu") -> Progress:
+    """Fresh network, its average and its optimiser; what an objective has frozen is left out."""
     torch.manual_seed(recipe.seed)
     network, average = objective.network(), objective.network()
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
-    )
-    return Progress(step=0, network=network, average=average, optimizer=optimizer)
+    network, average = network.to(device), average.to(device)
+    learnt = [value for value in network.parameters() if value.requires_grad]
+    return Progress(step=0, network=network, average=average, optimizer=optimizer_of(learnt, recipe))
+
+
+def optimizer_of(learnt: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser of a recipe."""
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(learnt, lr=rate, momentum=0.9, weight_decay=decay)
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(learnt, lr=rate)
+    return torch.optim.AdamW(learnt, lr=rate, weight_decay=decay, betas=(0.9, 0.99))
 
 
 def train_step(
     progress: Progress, objective: Objective, pairs: list[Pair], generator: torch.Generator, recipe: Recipe
 ) -> float:
-    """One step of AdamW in bfloat16, then the running average; returns the loss."""
+    """One step, then the running average; returns the loss."""
     for group in progress.optimizer.param_groups:
         group["lr"] = rate_at(progress.step, recipe)
-    with torch.autocast("cpu", torch.bfloat16):
+    device = next(progress.network.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.half):
         loss = objective.loss(progress.network, pairs, generator)
     progress.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch has no hints here
@@ -145,6 +174,8 @@ def train_step(
     with torch.no_grad():
         for mean, value in zip(progress.average.parameters(), progress.network.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
+        for kept, counted in zip(progress.average.buffers(), progress.network.buffers(), strict=True):
+            kept.copy_(counted)
     progress.step += 1
     return float(loss.detach())
 
@@ -155,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=get_args(Stage))
+    parser.add_argument("stage", choices=MINI_STAGES)
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp images")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and the log")
     parser.add_argument("--steps", type=int, default=default["steps"])

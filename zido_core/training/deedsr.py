@@ -1,0 +1,131 @@
+"""Train DeeDSR: first the degradation learner, then adapter and modulations around it; and look at what was learnt.
+
+    python -m zido_core.training.deedsr learner --data FOLDER --out RUN
+    python -m zido_core.training.deedsr plot --data FOLDER --learner RUN/learner.safetensors --out clusters.png
+
+All resume from ``RUN`` when it holds a checkpoint; see ``train``. Every twentieth image is held out, and the plot is
+drawn of those. The defaults are small; the paper's are in the table of methods.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import get_args
+
+from .data import Images, Mixture
+from .deedsr_files import load_learner, save_learner
+from .deedsr_learner import Contrast, ContrastObjective, LearnerShape, Positives, crops_of_levels, describe
+from .deedsr_plot import draw_clusters, report
+from .objective import Objective
+from .train import Recipe, Stage, start, train
+
+HELD_EVERY = 20
+"""As in ``train``: one image of so many is held out."""
+
+SHARES = (0.2,) * 5
+"""Of the degradations: all alike."""
+
+PROTOTYPES = 40
+"""Crops of every level whose mean a learner's file names."""
+
+
+def run(
+    stage: Stage, objective: Objective, images: Images, mixture: Mixture, recipe: Recipe, out: Path, device: str
+) -> None:
+    """Train, print and log."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / f"{stage}.jsonl").open("a") as log:
+        for record in train(objective, images, mixture, recipe, out, device):
+            log.write(json.dumps(record) + "\n")
+            log.flush()
+            print(record, flush=True)
+
+
+def train_learner(chosen: argparse.Namespace) -> None:
+    """Stage 1."""
+    shape = LearnerShape(
+        layers=chosen.layers,
+        widths=chosen.widths,
+        patch=chosen.patch,
+        queue=chosen.queue,
+        momentum=chosen.momentum,
+        positives=chosen.positives,
+    )
+    recipe = Recipe(
+        stage="learner",
+        steps=chosen.steps,
+        batch=chosen.batch,
+        learning_rate=chosen.learning_rate,
+        warmup=0,
+        weight_decay=1e-4,
+        ema=0.0,  # the paper's network is that of the last step
+        optimiser="sgd",
+        decay="tenths",
+        half=False,
+        seed=chosen.seed,
+    )
+    objective, images = ContrastObjective(shape), Images.read(chosen.data)
+    mixture = Mixture(size=shape.patch * 3 // 2, shares=SHARES)
+    run("learner", objective, images, mixture, recipe, chosen.out, chosen.device)
+    progress = start(objective, recipe)
+    progress.load(chosen.out / "learner.pt")
+    network = progress.network
+    assert isinstance(network, Contrast)
+    crops, levels = crops_of_levels(images.split(HELD_EVERY)[0], mixture, shape.patch, PROTOTYPES, chosen.seed)
+    described = describe(network.learner, crops)
+    path = save_learner(network.learner, chosen.out, layers=shape.layers, described=described, levels=levels)
+    print(path)
+
+
+def plot(chosen: argparse.Namespace) -> None:
+    """The picture, and how well the levels are told apart."""
+    learner, _ = load_learner(chosen.learner)
+    held = Images.read(chosen.data).split(HELD_EVERY)[1]
+    images, levels = crops_of_levels(held, Mixture(), chosen.patch, chosen.count, chosen.seed)
+    figures = draw_clusters(learner, images, levels, chosen.out)
+    print(report(figures, len(levels)))
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """``1,2,3`` as numbers."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = made.add_subparsers(required=True)
+    learner = parts.add_parser("learner", help="stage 1")
+    learner.set_defaults(call=train_learner)
+    learner.add_argument("--layers", type=numbers, default=(1, 1, 1, 1), help="blocks of each level")
+    learner.add_argument("--widths", type=numbers, default=(32, 64, 128, 128), help="channels of each level")
+    learner.add_argument("--patch", type=int, default=32, help="side of a patch")
+    learner.add_argument("--queue", type=int, default=1024, help="negatives")
+    learner.add_argument("--momentum", type=float, default=0.99, help="of the network that describes the negatives")
+    learner.add_argument("--positives", choices=get_args(Positives), default="image", help="what patches alike share")
+    learner.add_argument("--steps", type=int, default=500)
+    learner.add_argument("--batch", type=int, default=32)
+    learner.add_argument("--learning-rate", type=float, default=0.03)
+    learner.add_argument("--device", default="cpu")
+    drawn = parts.add_parser("plot", help="draw what a learner makes of light, medium and heavy degradation")
+    drawn.set_defaults(call=plot)
+    drawn.add_argument("--learner", type=Path, required=True, help="learner.safetensors of a run")
+    drawn.add_argument("--count", type=int, default=150, help="crops of each level")
+    drawn.add_argument("--patch", type=int, default=32, help="their side")
+    for part in (learner, drawn):
+        part.add_argument("--data", type=Path, required=True, help="folder of sharp images")
+        part.add_argument("--out", type=Path, required=True, help="folder of a run, or the picture")
+        part.add_argument("--seed", type=int, default=0)
+    return made
+
+
+def main() -> None:
+    """Do what the command line says."""
+    chosen = parser().parse_args()
+    chosen.call(chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""DeeDSR's first stage (section 3.2): a network learns what harmed an image, told nothing but which patches share it.
+
+Two patches of one degraded image are alike, those of other images are not: InfoNCE (eq. 6) against a queue of earlier
+patches, which a slowly following copy of the network has described (He et al. 2020, arXiv:1911.05722).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the name everybody uses
+
+from ..metrics.clusters import neighbour_accuracy, silhouette
+from ..nets.deedsr import LEARNER_LAYERS, LEARNER_WIDTHS, DegradationLearner
+from .data import Images, Mixture, Pair, draw_pair, to_planes
+from .degrade import DEGRADATIONS, LEVELS, degrade
+from .objective import stack
+
+WATCHED = 24
+"""Held-out crops of every level."""
+
+Positives = Literal["image", "degradation"]
+
+PARTS = 4
+"""Keys go through their network in so many shuffled parts: statistics of a batch would tell which belong together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerShape:
+    """The size of a learner and of its training; the defaults are the paper's, on the released network."""
+
+    layers: tuple[int, ...] = LEARNER_LAYERS
+    """Blocks of each level."""
+    widths: tuple[int, ...] = LEARNER_WIDTHS
+    """Channels of each level; the last is the length of a description."""
+    patch: int = 64
+    """Side of a patch, input pixels."""
+    queue: int = 16384
+    """Negatives (N of eq. 6)."""
+    temperature: float = 0.07
+    """tau of eq. 6."""
+    positives: Positives = "image"
+    """What two patches that are alike share: an image, as in the paper, or only the parameters of its degradation.
+
+    Of few images the learner learns what they show, for that tells them apart, too: then take the latter."""
+    momentum: float = 0.999
+    """Share that the network of the keys keeps of itself in every step (arXiv:1911.05722)."""
+
+
+class Contrast(nn.Module):
+    """The learner, the copy that follows it, and what the copy said of earlier patches."""
+
+    queue: Tensor
+    place: Tensor
+
+    def __init__(self, shape: LearnerShape) -> None:
+        super().__init__()
+        self.learner = DegradationLearner(shape.layers, shape.widths)
+        self.follower = DegradationLearner(shape.layers, shape.widths)
+        self.follower.load_state_dict(self.learner.state_dict())
+        self.follower.requires_grad_(False)
+        self.register_buffer("queue", unit(torch.randn(shape.queue, shape.widths[-1])))
+        self.register_buffer("place", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def follow(self, momentum: float) -> None:
+        """The copy goes a small step towards the learner."""
+        for ours, theirs in zip(self.follower.parameters(), self.learner.parameters(), strict=True):
+            ours.lerp_(theirs, 1 - momentum)
+
+    @torch.no_grad()
+    def keys(self, patches: Tensor, generator: torch.Generator) -> Tensor:
+        """Unit descriptions (n, length) by the copy."""
+        order = torch.randperm(len(patches), generator=generator)
+        shuffled = patches[order].chunk(max(min(PARTS, len(patches) // 2), 1))  # statistics need two
+        said = torch.cat([self.follower(part)[1] for part in shuffled]).float()
+        keys = torch.empty_like(said)
+        keys[order] = said
+        return unit(keys)
+
+    @torch.no_grad()
+    def remember(self, keys: Tensor) -> None:
+        """The oldest of the queue make room."""
+        places = (self.place + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        self.queue[places] = keys
+        self.place.copy_((places[-1] + 1) % len(self.queue))
+
+
+class ContrastObjective:
+    """The training of a learner."""
+
+    def __init__(self, shape: LearnerShape) -> None:
+        self.shape = shape
+
+    def network(self) -> Contrast:
+        return Contrast(self.shape)
+
+    def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
+        assert isinstance(network, Contrast)
+        first, second = (
+            patches_of(images.to(network.queue.device), self.shape.patch, generator)
+            for images in self.alike(pairs, generator)
+        )
+        network.follow(self.shape.momentum)
+        keys = network.keys(second, generator)
+        queries = unit(network.learner(first)[1].float())
+        # A clone: remembering writes into what the gradient needs.
+        loss = info_nce(queries, keys, network.queue.clone(), self.shape.temperature)
+        network.remember(keys)
+        return loss
+
+    def alike(self, pairs: Sequence[Pair], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Two batches of inputs (n, 3, h, w); those in the same place are alike."""
+        if self.shape.positives == "image":
+            images = stack(pairs)[0]
+            return images, images
+        order = torch.randperm(len(pairs), generator=generator).tolist()
+        seeds = torch.randint(2**31, (len(pairs),), generator=generator).tolist()
+        # The same seed draws the same blur, noise and compression, whatever the picture.
+        first, second = (
+            [
+                to_planes(degrade(other.truth.transpose(1, 2, 0), pair.degradation, np.random.default_rng(seed)))
+                for pair, other, seed in zip(pairs, others, seeds, strict=True)
+            ]
+            for others in (pairs, [pairs[index] for index in order])
+        )
+        return torch.from_numpy(np.stack(first)), torch.from_numpy(np.stack(second))
+
+    def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
+        """How well the levels of degradation are told apart on images that the training does not see."""
+        assert isinstance(network, Contrast)
+        images, levels = crops_of_levels(held, mixture, self.shape.patch, WATCHED, seed)
+        described = describe(network.learner, images)
+        return {
+            "neighbours": round(neighbour_accuracy(described, levels), 3),
+            "silhouette": round(silhouette(described, levels), 3),
+        }
+
+
+def unit(described: Tensor) -> Tensor:
+    """Of length one, unless nearly nothing: the direction of a vector that short would have boundless gradients."""
+    return F.normalize(described, eps=1e-3)
+
+
+def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """Eq. 6, with the positive in the denominator too, as in the papers that it follows; all of unit length."""
+    alike = (queries * keys).sum(1, keepdim=True)
+    logits = torch.cat([alike, queries @ negatives.T], dim=1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+
+
+def patches_of(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """A square of every image (n, 3, height, width), at a random place."""
+    room = [extent - side + 1 for extent in images.shape[-2:]]
+    if min(room) < 1:
+        raise ValueError(f"images of {images.shape[-2]}x{images.shape[-1]} have no patch of {side} pixels")
+    rows, cols = (torch.randint(each, (len(images),), generator=generator).tolist() for each in room)
+    cut = [image[:, row : row + side, col : col + side] for image, row, col in zip(images, rows, cols, strict=True)]
+    return torch.stack(cut)
+
+
+def crops_of_levels(images: Images, mixture: Mixture, side: int, count: int, seed: int) -> tuple[Tensor, list[str]]:
+    """``count`` crops (3, side, side) under each level of Table 6, and their levels; the same at every call."""
+    crops, levels = [], list[str]()
+    for index, level in enumerate(LEVELS):
+        shares = tuple(float(each == level) for each in DEGRADATIONS)
+        only = Mixture(size=side, shares=shares, reduction=mixture.reduction, keep_flat=0.0)
+        rng = np.random.default_rng([seed, 11, index])
+        crops += [draw_pair(images, only, rng).image for _ in range(count)]
+        levels += [level] * count
+    return torch.from_numpy(np.stack(crops)), levels
+
+
+@torch.no_grad()
+def describe(learner: nn.Module, images: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Unit descriptions (n, length) of images (n, 3, height, width), as the finished network gives them."""
+    was = learner.training
+    learner.eval()
+    device = next(learner.parameters()).device
+    described = unit(learner(images.to(device))[1].float()).cpu().numpy()
+    learner.train(was)
+    return np.asarray(described, np.float32)

@@ -89,6 +89,8 @@ def test_every_option_reaches_the_pipeline(pipeline, spec):
         "bands": "3,2,1",
         "creation_options": "A=1",
         "stretch": "minmax",
+        "priors": "gsp,rap",
+        "structure_levels": "2",
         "device": "cpu",
     }
     by_kind = {bool: "", int: "40", float: "2", str: spec.choices[-1] if spec.choices else "text"}

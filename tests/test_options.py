@@ -162,6 +162,8 @@ def test_resolving_leaves_nothing_open_but_what_the_input_or_machine_decides():
         "nodata",
         "tile_batch",
         "save_prompts",
+        "timestep_spacing",
+        "timesteps",
         "manifest",
         "model_dir",
         "tagger_dir",

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from diffusers import PixArtTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 from tests.tiny_models import randomised
-from zido_core.nets.regional_attention import (
+from zido_core.backbones.regional_attention import (
     ALONE,
     MEAN,
     UNTOUCHED,
     Attended,
-    composing,
+    Listening,
     halved,
     interpolated,
     listeners,
-    recording,
 )
 from zido_core.tiling.grid import Size, Tile
 
@@ -69,7 +70,7 @@ def random(*shape, seed=0):
 
 
 def looked(network, view=VIEW, canvas=CANVAS, seed=1):
-    with recording(network) as layers:
+    with Listening(network) as listening, listening.recording() as layers:
         ask(network, random(1, 4, *view, seed=seed), random(1, 7, 12, seed=2))
     return Attended(view=view, canvas=canvas, layers=layers)
 
@@ -155,14 +156,14 @@ def test_where_view_and_region_are_one_the_composer_changes_nothing(network):
     latents, words = random(1, 4, *VIEW, seed=1), random(1, 7, 12, seed=2)
     attended, plain = looked(network, canvas=VIEW), ask(network, latents, words)
     for share in (MEAN, ALONE):
-        with composing(network, attended, [whole], [share]):
+        with Listening(network) as listening, listening.composing(attended, [whole], [share]):
             assert torch.equal(ask(network, latents, words), plain)
 
 
 def test_the_negative_branch_is_untouched_bit_for_bit(network):
     latents, words = random(2, 4, 16, 16), random(1, 7, 12, seed=5)
     plain = ask(network, latents, words)
-    with composing(network, looked(network), [TILE, TILE], [UNTOUCHED, MEAN]):
+    with Listening(network) as listening, listening.composing(looked(network), [TILE, TILE], [UNTOUCHED, MEAN]):
         found = ask(network, latents, words)
     assert torch.equal(found[0], plain[0])
     assert float((found[1] - plain[1]).abs().max()) > 1e-3
@@ -172,9 +173,27 @@ def test_the_prior_depends_on_the_place_of_the_region(network):
     latents, words, attended = random(1, 4, 16, 16), random(1, 7, 12, seed=5), looked(network)
     found = []
     for tile in (TILE, TILE._replace(col=0)):
-        with composing(network, attended, [tile], [ALONE]):
+        with Listening(network) as listening, listening.composing(attended, [tile], [ALONE]):
             found.append(ask(network, latents, words))
     assert float((found[0] - found[1]).abs().max()) > 1e-4
+
+
+def test_threads_compose_each_for_itself(network):
+    latents, words, attended = random(1, 4, 16, 16), random(1, 7, 12, seed=5), looked(network)
+    tiles = [TILE, TILE._replace(col=0), TILE._replace(row=0), None]
+
+    def one(tile):
+        if tile is None:
+            return ask(network, latents, words)
+        with listening.composing(attended, [tile], [MEAN]):
+            return ask(network, latents, words)
+
+    with Listening(network) as listening:
+        alone = [one(tile) for tile in tiles]
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(one, tiles * 4))
+    for found, expected in zip(together, alone * 4, strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_composed_features_are_the_mean_of_both():
@@ -185,7 +204,7 @@ def test_composed_features_are_the_mean_of_both():
     prior = random(16, 16, seed=4)
     attended = Attended(view=Size(4, 4), canvas=Size(4, 4), layers={"": prior})
     for share in (UNTOUCHED, MEAN, ALONE):
-        with composing(layer, attended, [Tile(0, 0, 4, 4)], [share]), torch.no_grad():
+        with Listening(layer) as listening, listening.composing(attended, [Tile(0, 0, 4, 4)], [share]), torch.no_grad():
             found = layer(hidden, encoder_hidden_states=words)
         torch.testing.assert_close(found[0], (1 - share) * own[0] + share * prior)
 
@@ -194,7 +213,7 @@ def test_processors_are_ejected_also_after_an_error(network):
     stock = {name: layer.processor for name, layer in listeners(network).items()}
     assert stock
     assert all(isinstance(processor, AttnProcessor2_0) for processor in stock.values())
-    with pytest.raises(ValueError, match="forward"), recording(network):
+    with pytest.raises(ValueError, match="forward"), Listening(network):
         check_and_break(network, stock)
     assert {name: layer.processor for name, layer in listeners(network).items()} == stock
 

@@ -28,6 +28,9 @@ def defaults_of(
         "sampler": descriptor.sampler,
         "noise_level": descriptor.noise_level,
         "controlnet_conditioning_scale": descriptor.controlnet_conditioning_scale,
+        "priors": descriptor.own_priors,
+        "timestep_spacing": descriptor.timestep_spacing,
+        "size_conditioning": descriptor.size_conditioning,
         "color_fix": descriptor.color_fix_raster if raster else descriptor.color_fix_photo,
         "consistency": descriptor.consistency_raster if raster else descriptor.consistency_photo,
     }

@@ -153,13 +153,14 @@ def option(default: object, **spec: Any) -> Any:
 
 
 def specs_of(options: type) -> dict[str, OptionSpec]:
-    """The specification of every field of an options dataclass, by name, in order."""
+    """The specification of every field of an options dataclass, by name, in order; inherited ones come last."""
     hints = typing.get_type_hints(options)
+    own = options.__annotations__
     return {
         field.name: OptionSpec(
             name=field.name, default=field.default, **_from_type(hints[field.name]), **field.metadata
         )
-        for field in dataclasses.fields(options)
+        for field in sorted(dataclasses.fields(options), key=lambda field: field.name not in own)
     }
 
 

@@ -23,6 +23,7 @@ from .catalog import (
     Precision,
     Preset,
     SamplerName,
+    SizeConditioning,
     Start,
     Switch,
     TaggerName,
@@ -33,6 +34,7 @@ from .catalog import (
 from .defaults import check_tiles, defaults_of
 from .errors import InvalidOptions
 from .option_spec import OptionSpec, jsonable, option, specs_of
+from .steering import Steering, settle
 
 ExtraBands = Literal["bicubic", "detail", "drop"]
 DataType = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
@@ -43,7 +45,7 @@ _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 # An option stays a paragraph:
 # fmt: off
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Steering):
     """What a user says. Values are checked, and brought into their type, when the object is made."""
 
     scale: float | None = option(
@@ -147,7 +149,7 @@ class Options:
 
     guidance_scale: float | None = option(
         None, group="sampling", minimum=0, maximum=30,
-        help="how strongly prompts steer; 1 is off", effect="above 1 takes twice the time",
+        help="how strongly prompts steer; 0 and 1 are off", effect="above 1 takes twice the time",
     )
     """Classifier-free guidance weight; None: the model's own."""
 
@@ -169,19 +171,6 @@ class Options:
         help="how noise is taken away in steps; dpm++ and unipc need fewer",
     )
     """Solver of the diffusion; None: the model's own."""
-
-    noise_level: int | None = option(
-        None, group="sampling", advanced=True, minimum=0, maximum=999,
-        help="how much noise to expect in the input; for models that are told it, such as sd-x4",
-        effect="more cleans a poor input, and invents more",
-    )
-    """Training time of the noise that the model's view of the input gets; None: the model's own."""
-
-    controlnet_conditioning_scale: float | None = option(
-        None, group="sampling", advanced=True, minimum=0, maximum=2,
-        help="how strongly a ControlNet holds on to the input; for models that have one",
-    )
-    """Factor of the ControlNet's output; None: the model's own."""
 
     seed: int = option(0, group="sampling", minimum=0, maximum=2**31 - 1, help="same seed, same result")
     """Seed of all random numbers."""
@@ -343,11 +332,18 @@ class ResolvedOptions(Options):
     controlnet_conditioning_scale: float
     color_fix: ColorFix
     consistency: Literal["on", "off"]
+    priors: str
+    size_conditioning: SizeConditioning
 
     @property
     def diffuses(self) -> bool:
         """Whether diffusion is needed: the certain part of a result is there without it."""
         return self.fidelity < 1 or not describe(self.model).certain_at_one
+
+    @property
+    def everywhere(self) -> str:
+        """The user's words, unless tiles hear their own alone (C-Upscale, eq. 8)."""
+        return "" if self.uses("rsp") and self.prompts != "none" else self.prompt
 
     def record(self) -> dict[str, Any]:
         """JSON-like values of all that can change the result: for the manifest and the output's tags."""
@@ -367,6 +363,7 @@ def resolve(options: Options, descriptor: ModelDescriptor, kind: Kind) -> Resolv
                 values[name] = value
     if values["fusion"] == "spot":
         values["tile_overlap"] = 0
+    settle(values, descriptor, said=options)
     resolved = ResolvedOptions(**values)
     check_tiles(descriptor, size=resolved.tile_size, overlap=resolved.tile_overlap)
     return resolved

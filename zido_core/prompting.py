@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
+
+import numpy as np
 
 from .finish import model_image, read_bands, within
 from .job import CancelToken
-from .prompts.base import Prompt, Tagger, tagger_for
+from .prompts.base import NoPrompt, Prompt, Tagger, about, tagger_for
 from .prompts.compose import combine
+from .prompts.vocabulary import clean_text, content_of, join
 from .raster.source import Source
 from .setup import Setup
 from .survey import Survey
-from .tiling.grid import Tile
+from .tiling.grid import Size, Tile
+
+WHOLE_SIDE = 1024
+"""Pixels along the longer side of the picture from which words for the whole image are read."""
 
 STRIP_TILES = 32
 """Neighbours that are read together; bounds the memory for wide rasters."""
@@ -21,13 +28,34 @@ STRIP_TILES = 32
 def prompts_of(source: Source, setup: Setup, survey: Survey, cancel: CancelToken | None = None) -> list[Prompt]:
     """The prompts of ``setup.canvas.grid``, row by row. A file speaks for the tiles that it covers."""
     options, tiles = setup.options, setup.canvas.input_tiles
+    steers = options.uses("rap", "rsp")
+    needed = options.prompts != "none" or (steers and not options.prompt)
+    tagger = tagger_for(options) if needed else NoPrompt()
+    whole = whole_words(source, setup, survey, tagger) if steers else ""
+    user = options.prompt or whole  # words that all tiles hear, and that those are told who describe tiles
     if options.prompts == "none":
         tagged = [Prompt() for _ in tiles]
     elif options.prompts == "global":
-        tagged = global_prompts(source, setup, survey, tagger_for(options))
+        tagged = global_prompts(source, setup, survey, tagger)
     else:
-        tagged = local_prompts(source, setup, survey, tagger_for(options), cancel or CancelToken())
-    return combine(tagged, tiles, regions=setup.regions, prompt=options.prompt, negative=options.negative_prompt)
+        tagged = local_prompts(source, setup, survey, about(tagger, user), cancel or CancelToken())
+    everywhere = replace(options, prompt=user).everywhere
+    told = combine(tagged, tiles, regions=setup.regions, prompt=everywhere, negative=options.negative_prompt)
+    said = join(Prompt(), whole).text
+    return [replace(prompt, whole=said) for prompt in told] if options.uses("rap") else told
+
+
+def whole_words(source: Source, setup: Setup, survey: Survey, tagger: Tagger) -> str:
+    """What is said of the whole image: the user's words, or the tagger's about a small picture of it."""
+    if setup.options.prompt:
+        return clean_text(setup.options.prompt)
+    sample, bands = source.thumbnail(WHOLE_SIDE), setup.bands.model
+    chosen = [setup.info.colour_bands.index(band) for band in bands]
+    means = survey.fill_of(bands)[:, None, None]
+    numbers = np.where(sample.every_band_valid[chosen], sample.array[chosen], means)
+    image = np.asarray(setup.bands.to_model(survey.stretch.to_unit(numbers)), np.float32)
+    (prompt,) = tagger.tag(image, [Tile.whole(Size(*image.shape[1:]))])
+    return content_of(prompt)
 
 
 def local_prompts(source: Source, setup: Setup, survey: Survey, tagger: Tagger, cancel: CancelToken) -> list[Prompt]:

@@ -25,6 +25,9 @@ HOMES = {
     "sd15": "diffusion:DiffusionBackbone",
     "sd21": "diffusion:DiffusionBackbone",
     "sdxl": "diffusion:DiffusionBackbone",
+    "c-upscale": "diffusion:DiffusionBackbone",
+    "c-upscale-sd15": "diffusion:DiffusionBackbone",
+    "c-upscale-sd21": "diffusion:DiffusionBackbone",
 }
 """Name of a model -> module of this package and class; one that has ``load`` is made by it from a model folder."""
 

@@ -22,6 +22,9 @@ from .diffusion_files import DiffusionParts, load_parts
 from .latent_model import LatentBackbone, LatentCondition
 from .latents import hint_of, mirrored
 
+FARTHEST_CROP = 8192
+"""Pixels from the corner of the whole that XL is told of at the most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionCondition(LatentCondition):
@@ -35,6 +38,8 @@ class DiffusionCondition(LatentCondition):
     """(channels, H, W): the ControlNet's embedding of the enlarged input."""
     scale: float
     """Weight of the ControlNet."""
+    origin: tuple[int, int] | None
+    """Where the region begins on the whole canvas, in latents, if XL is told where tiles are cut out; else None."""
 
 
 class DiffusionBackbone(LatentBackbone[DiffusionParts, DiffusionCondition]):
@@ -61,6 +66,7 @@ class DiffusionBackbone(LatentBackbone[DiffusionParts, DiffusionCondition]):
             noise_level=torch.tensor([options.noise_level], device=self.device),
             hint=hint,
             scale=options.controlnet_conditioning_scale,
+            origin=(place.row, place.col) if options.size_conditioning == "crop" else None,
         )
 
     def _seen(self, image: Tensor, place: Tile, options: ResolvedOptions) -> Tensor:
@@ -80,7 +86,7 @@ class DiffusionBackbone(LatentBackbone[DiffusionParts, DiffusionCondition]):
         prompt_ids: list[int],
     ) -> Tensor:
         """What the network was trained to predict."""
-        time, told = timestep.to(self.device), self._told(condition, crops, prompt_ids)
+        time, told = timestep.to(self.device), self._told(condition, crops, tiles, prompt_ids)
         controlnet = self.parts.controlnet
         if controlnet is not None and condition.hint is not None:
             hints = torch.stack([crop(condition.hint, tile) for tile in tiles]).to(crops)
@@ -93,8 +99,10 @@ class DiffusionBackbone(LatentBackbone[DiffusionParts, DiffusionCondition]):
         prediction: Tensor = self.parts.unet(crops, time, **told)[0]
         return prediction
 
-    def _told(self, condition: DiffusionCondition, crops: Tensor, prompt_ids: list[int]) -> dict[str, Any]:
-        """The words of the tiles; for XL also their gist and their size, as if each were a picture of its own."""
+    def _told(
+        self, condition: DiffusionCondition, crops: Tensor, tiles: Sequence[Tile], prompt_ids: list[int]
+    ) -> dict[str, Any]:
+        """The words of the tiles; for XL also their gist and their sizes."""
         ids = condition.text_ids[prompt_ids]
         told: dict[str, Any] = {
             "encoder_hidden_states": condition.texts.tokens[ids].to(crops.dtype),
@@ -102,12 +110,25 @@ class DiffusionBackbone(LatentBackbone[DiffusionParts, DiffusionCondition]):
         }
         if self.parts.is_xl:
             assert condition.texts.pooled is not None
-            height, width = (side * self.descriptor.latent_stride for side in crops.shape[-2:])
-            # Original size, place of the crop, target size. A tile that were told where it is cut out would be
-            # painted as XL was shown such cuts: with half of its subject missing.
-            sizes = torch.tensor([[height, width, 0, 0, height, width]], device=self.device, dtype=crops.dtype)
+            sizes = [self._sizes(tile, condition.origin) for tile in tiles]
             told["added_cond_kwargs"] = {
                 "text_embeds": condition.texts.pooled[ids].to(crops.dtype),
-                "time_ids": sizes.expand(len(crops), -1),
+                "time_ids": torch.tensor(sizes, device=self.device, dtype=crops.dtype),
             }
         return told
+
+    def _sizes(self, tile: Tile, origin: tuple[int, int] | None) -> tuple[int, ...]:
+        """Original size, place of the crop and target size in pixels, as XL is told them of a tile.
+
+        Without ``origin`` it is a picture of its own: told where it is cut out, XL paints it as it was shown such
+        cuts, with half of the subject missing. That may be what a tile is: DemoFusion tells where, and so does
+        C-Upscale in our reading, up to the size that its paper went to.
+        """
+        height, width, row, col = (side * self.descriptor.latent_stride for side in (*tile.size, tile.row, tile.col))
+        if origin is None:
+            return height, width, 0, 0, height, width
+        top, left = (
+            min(at + start * self.descriptor.latent_stride, FARTHEST_CROP)
+            for at, start in zip((row, col), origin, strict=True)
+        )
+        return height, width, top, left, height, width

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..catalog import ModelDescriptor
+from ..catalog import ModelDescriptor, describe
 from ..checkpoint import fingerprint
 from ..errors import ModelMissing
 from ..nets.seesr import take_hint_embedding
@@ -52,6 +52,11 @@ class DiffusionParts(LatentParts):
         return sees_input(self.unet, self.vae)
 
 
+def generation_of(descriptor: ModelDescriptor) -> str:
+    """The model in ``CONFIGS`` that stands on the same base."""
+    return next(name for name in CONFIGS if describe(name).base == descriptor.base)
+
+
 def is_xl(unet: Any) -> bool:
     return bool(unet.config.addition_embed_type == "text_time")
 
@@ -69,8 +74,8 @@ def load_parts(
     """
     from diffusers import ControlNetModel, DDPMScheduler, UNet2DConditionModel
 
-    models = with_single_file(model_folder(descriptor, folder), descriptor.name, descriptor.base)
-    base = descriptor.base
+    base, generation = descriptor.base, generation_of(descriptor)
+    models = with_single_file(model_folder(descriptor, folder), generation, base)
     places = {"unet": models.needed("unet", base), "vae": models.needed("vae", base)}
     control = models.part("controlnet", base)
     unet = load_network(models, places["unet"], UNet2DConditionModel, precision, device)
@@ -90,7 +95,7 @@ def load_parts(
         unet=unet,
         vae=vae,
         text=text,
-        schedule=load_schedule(models, base, default=ScheduleSpec(**CONFIGS[descriptor.name]["scheduler"])),
+        schedule=load_schedule(models, base, default=ScheduleSpec(**CONFIGS[generation]["scheduler"])),
         low_res_scheduler=noising.from_config(dict(config)),
         controlnet=controlnet,
         hint_embedding=hint_embedding,

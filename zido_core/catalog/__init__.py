@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..errors import InvalidOptions
+from .c_upscale import C_UPSCALE, C_UPSCALE_SD15, C_UPSCALE_SD21
 from .descriptor import (
     ColorFix,
     FusionMethod,
@@ -18,11 +19,14 @@ from .descriptor import (
     ModelDescriptor,
     Precision,
     Preset,
+    Prior,
     SamplerName,
+    SizeConditioning,
     Start,
     Switch,
     TaggerName,
     TileWeights,
+    TimestepSpacing,
     VaeMode,
 )
 from .embedded import MINI
@@ -31,6 +35,9 @@ from .stable_diffusion import SD15, SD21, SD_X4, SDXL
 from .stablesr import STABLESR, STABLESR_768V, STABLESR_TURBO
 
 __all__ = [
+    "C_UPSCALE",
+    "C_UPSCALE_SD15",
+    "C_UPSCALE_SD21",
     "DEFAULT_MODEL",
     "MINI",
     "MODELS",
@@ -50,11 +57,14 @@ __all__ = [
     "ModelDescriptor",
     "Precision",
     "Preset",
+    "Prior",
     "SamplerName",
+    "SizeConditioning",
     "Start",
     "Switch",
     "TaggerName",
     "TileWeights",
+    "TimestepSpacing",
     "VaeMode",
     "describe",
 ]
@@ -62,6 +72,7 @@ __all__ = [
 _ALL = (
     *(MINI, ZIDO, SEESR, SEESR_TURBO, STABLESR, STABLESR_768V, STABLESR_TURBO),
     *(SD_X4, SD15, SD21, SDXL),
+    *(C_UPSCALE, C_UPSCALE_SD15, C_UPSCALE_SD21),
 )
 MODELS: Mapping[str, ModelDescriptor] = MappingProxyType({model.name: model for model in _ALL})
 """All models by name, in the order in which lists show them."""

@@ -22,6 +22,11 @@ SamplerName = Literal["ddim", "ddpm", "euler", "dpm++", "unipc"]
 Switch = Literal["auto", "on", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 VaeMode = Literal["exact", "fast", "off"]
+Prior = Literal["gsp", "rap", "rsp"]
+"""C-Upscale's priors: global structure, regional attention, regional semantics."""
+
+TimestepSpacing = Literal["leading", "trailing", "linspace"]
+SizeConditioning = Literal["tile", "crop"]
 
 NO_OVERRIDES: Mapping[str, object] = MappingProxyType({})
 
@@ -92,6 +97,18 @@ class ModelDescriptor:
 
     controlnet_conditioning_scale: float = 1.0
     """Factor of the ControlNet's output, for models that have one."""
+
+    priors: tuple[Prior, ...] = ("gsp", "rsp")
+    """Which of C-Upscale's priors the model can do."""
+
+    own_priors: str = "none"
+    """Those that are on, with commas between them, where nobody says anything."""
+
+    timestep_spacing: TimestepSpacing | None = None
+    """How the steps are spread over the training times; None: as its files say."""
+
+    size_conditioning: SizeConditioning = "tile"
+    """Whether XL is told that a tile is a picture of its own, or where it is cut out of the whole."""
 
     fidelity: float
     """0 keeps all that the diffusion invents, 1 only what is certain."""

@@ -52,6 +52,7 @@ SD15 = replace(
     start="lr",
     strength=0.3,
     noise_level=0,
+    priors=("gsp", "rap", "rsp"),
     sampler="dpm++",
     prompt_suffix="highly detailed, sharp focus",
     weight_bytes=2_200 * 2**20,

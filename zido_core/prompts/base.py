@@ -55,6 +55,9 @@ class Prompt:
     No part of what is said: prompts of the same words are equal whatever was seen. None from other taggers.
     """
 
+    whole: str = ""
+    """What is said of the whole image, for networks that listen to it beside the tile's own words; else empty."""
+
     def with_negative(self, negative: str | None) -> Prompt:
         """The same prompt with this negative prompt where it had none."""
         return self if negative is None or self.negative is not None else replace(self, negative=negative)
@@ -127,6 +130,11 @@ def tagger_named(name: str, setup: TaggerSetup | None = None) -> Tagger:
     module, _, attribute = TAGGERS[name].partition(":")
     made: Any = getattr(import_module(f".{module}", __package__), attribute)
     return cast("Tagger", made.load(setup or TaggerSetup()) if hasattr(made, "load") else made())
+
+
+def about(tagger: Tagger, prompt: str) -> Tagger:
+    """The same tagger, told what is said of the whole image; those that are asked nothing in words stay as they are."""
+    return cast("Tagger", tagger.about(prompt)) if prompt and hasattr(tagger, "about") else tagger
 
 
 def tagger_for(options: ResolvedOptions) -> Tagger:

@@ -2,7 +2,10 @@
 
 Plain captioners (BLIP, GIT, ViT-GPT2) are shown the tile; those that talk (LLaVA, Qwen-VL, Gemma ...) are asked an
 instruction about it, in which ``{prompt}`` stands for the user's words about the whole image. The most likely words
-are taken, never drawn, so the same pixels always get the same caption.
+are taken, never drawn, so the same pixels always get the same caption, and captions are remembered between runs.
+
+Of every tile, told what the whole shows, this is C-Upscale's regional semantic prior (Creatively Upscaling Images with
+Global-Regional Priors, section 4.5, eq. 7); its own instruction is lost, ``CONTEXT`` is our reading of it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from ..device import choose_device
 from ..errors import InvalidOptions
 from ..tiling.grid import Tile
 from .base import Prompt, TaggerSetup
+from .caption_memory import CaptionMemory
 from .crops import batches, picture
 from .local_models import load_image_processor, load_model, load_processor, load_tokenizer, optional_text
 from .vocabulary import clean_text
@@ -37,7 +41,10 @@ CONTEXT = f"This image is a part of a larger one, which shows: {PLACEHOLDER}. {I
 MOST_TOKENS = 48
 """Length of a caption; the text encoders of diffusion models read 77 tokens."""
 
-GET = "give the folder of a captioning model, such as blip-image-captioning-base or llava-1.5-7b-hf, with --tagger-dir"
+GET = (
+    "give it the folder of a captioning model, such as blip-image-captioning-base or llava-1.5-7b-hf; or take another "
+    "tagger, such as --tagger scene, which needs no files"
+)
 
 
 class CaptionTagger:
@@ -52,11 +59,15 @@ class CaptionTagger:
         prompt: str = "",
         device: str = "cpu",
         batch: int | None = None,
+        folder: Path | None = None,
     ) -> None:
+        """``folder``: where the network's files lie, so that its captions are remembered."""
         self.model, self.processor = model, processor
         self.talks = bool(getattr(processor, "chat_template", None))
+        self.instruction, self.folder = instruction, folder
         self.question = self._question(instruction, prompt)
         self.device, self.batch = device, batch
+        self.memory = None if folder is None else CaptionMemory(folder, self.question)
 
     @classmethod
     def load(cls, setup: TaggerSetup) -> CaptionTagger:
@@ -84,6 +95,19 @@ class CaptionTagger:
             prompt=prompt,
             device=device,
             batch=batch,
+            folder=folder,
+        )
+
+    def about(self, prompt: str) -> CaptionTagger:
+        """The same network, asked about parts of an image of which this is said."""
+        return CaptionTagger(
+            self.model,
+            self.processor,
+            instruction=self.instruction,
+            prompt=prompt,
+            device=self.device,
+            batch=self.batch,
+            folder=self.folder,
         )
 
     def tag(self, image: npt.NDArray[np.float32], tiles: Sequence[Tile]) -> list[Prompt]:
@@ -91,8 +115,20 @@ class CaptionTagger:
         return [
             Prompt(text=caption)
             for crops in batches(image, tiles, self.device, self.batch)
-            for caption in self.describe([picture(crop) for crop in crops])
+            for caption in self._captions([picture(crop) for crop in crops])
         ]
+
+    def _captions(self, pictures: Sequence[Image.Image]) -> list[str]:
+        """Captions of pictures, those that are known from earlier."""
+        if self.memory is None:
+            return self.describe(pictures)
+        said = [self.memory.said_of(each) for each in pictures]
+        new = [each for each, caption in zip(pictures, said, strict=True) if caption is None]
+        written = self.describe(new) if new else []
+        for each, caption in zip(new, written, strict=True):
+            self.memory.note(each, caption)
+        left = iter(written)
+        return [next(left) if caption is None else caption for caption in said]
 
     def describe(self, pictures: Sequence[Image.Image]) -> list[str]:
         """Captions of pictures, in one go."""

@@ -20,6 +20,8 @@ START = -1
 """The step of the noise that sampling starts from."""
 CONDITION = -2
 """The step of the noise on what a network is shown of the input."""
+VIEW = -3
+"""The step of the noise on the view of the whole before the first step; those of later steps lie below."""
 
 _WORD = 2**64
 _DRAW = 1

@@ -9,10 +9,11 @@ kept of every layer is what the view attended to, which is smaller than A for lo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -80,34 +81,69 @@ def listeners(network: nn.Module) -> dict[str, Attention]:
     }
 
 
-@contextmanager
-def recording(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Within, the dictionary fills with what every cross-attention layer gives for the first of the batch."""
-    layers: dict[str, Tensor] = {}
+class Listening:
+    """A network whose cross-attention layers can be recorded and composed: within ``with``, then it is stock again.
 
-    def keep(name: str, attended: Tensor) -> Tensor:
-        layers[name] = attended[0].clone()
-        return attended
-
-    with _injected(network, keep):
-        yield layers
-
-
-@contextmanager
-def composing(network: nn.Module, attended: Attended, tiles: Sequence[Tile], shares: Sequence[float]) -> Iterator[None]:
-    """Within, every cross-attention layer gives the mean of its own and the prior's features, weighed by ``shares``.
-
-    ``tiles`` and ``shares`` are those of the batch. A share of zero leaves the layer's own, bit for bit.
+    Threads may share it: what the layers do is said by each thread for itself.
     """
 
-    def compose(name: str, own: Tensor) -> Tensor:
-        for row, (tile, share) in enumerate(zip(tiles, shares, strict=True)):
-            if share:
-                own[row] = torch.lerp(own[row], attended.of(name, tile, own.shape[1]), share)
-        return own
+    def __init__(self, network: nn.Module) -> None:
+        self.layers = listeners(network)
+        self._stock = {name: layer.processor for name, layer in self.layers.items()}
+        self._now = threading.local()
 
-    with _injected(network, compose):
-        yield
+    def __enter__(self) -> Self:
+        """Inject a processor around that of every layer."""
+        for name, layer in self.layers.items():
+            injected: Any = _Injected(name, self._stock[name], self._heard)
+            layer.set_processor(injected)
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        """Eject them."""
+        for name, layer in self.layers.items():
+            layer.set_processor(self._stock[name])
+
+    @contextmanager
+    def recording(self) -> Iterator[dict[str, Tensor]]:
+        """Within, the dictionary fills with what every layer gives for the first of the batch."""
+        layers: dict[str, Tensor] = {}
+
+        def keep(name: str, attended: Tensor) -> Tensor:
+            layers[name] = attended[0].clone()
+            return attended
+
+        with self._doing(keep):
+            yield layers
+
+    @contextmanager
+    def composing(self, attended: Attended, tiles: Sequence[Tile], shares: Sequence[float]) -> Iterator[None]:
+        """Within, every layer gives the mean of its own and the prior's features, weighed by ``shares``.
+
+        ``tiles`` and ``shares`` are those of the batch. A share of zero leaves the layer's own, bit for bit.
+        """
+
+        def compose(name: str, own: Tensor) -> Tensor:
+            for row, (tile, share) in enumerate(zip(tiles, shares, strict=True)):
+                if share:
+                    own[row] = torch.lerp(own[row], attended.of(name, tile, own.shape[1]), share)
+            return own
+
+        with self._doing(compose):
+            yield
+
+    def _heard(self, name: str, attended: Tensor) -> Tensor:
+        """What a layer gives, after what this thread is doing with it."""
+        doing: Callable[[str, Tensor], Tensor] | None = getattr(self._now, "doing", None)
+        return attended if doing is None else doing(name, attended)
+
+    @contextmanager
+    def _doing(self, then: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
+        self._now.doing = then
+        try:
+            yield
+        finally:
+            self._now.doing = None
 
 
 class _Injected:
@@ -128,21 +164,6 @@ class _Injected:
             attn, hidden_states, encoder_hidden_states=encoder_hidden_states, attention_mask=attention_mask, **others
         )
         return self._then(self._name, attended)
-
-
-@contextmanager
-def _injected(network: nn.Module, then: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
-    """Inject processors into all cross-attention layers; eject them whatever happens."""
-    layers = listeners(network)
-    before = {name: layer.processor for name, layer in layers.items()}
-    try:
-        for name, layer in layers.items():
-            injected: Any = _Injected(name, before[name], then)
-            layer.set_processor(injected)
-        yield
-    finally:
-        for name, layer in layers.items():
-            layer.set_processor(before[name])
 
 
 def _between(start: int, length: int, points: int, cells: int, canvas: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -65,6 +65,16 @@ def gimp(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return Gimp.made_in(tmp_path_factory.mktemp("gimp"))
 
 
+@pytest.fixture(scope="session", params=["3.22", "3.40"])
+def qgis(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The real QGIS with this plugin, the oldest and a new one, each in a profile that its tests share."""
+    from tests.hosts import QGIS_322, QGIS_340
+    from tests.qgis_host import Qgis
+
+    host = {"3.22": QGIS_322, "3.40": QGIS_340}[request.param]
+    return Qgis.made_in(tmp_path_factory.mktemp(f"qgis-{request.param}"), host)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder with `pack-eval` and `pack-train`, real imagery that is too large for the repository."""

@@ -13,46 +13,42 @@ and ``vae`` where no file above has them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..catalog import ModelDescriptor
 from ..checkpoint import Checkpoint, fingerprint, kind_of, load_strictly
 from ..errors import ModelMissing
-from ..nets.ldm import as_linear, unet_config, vae_config, vae_names
 from ..nets.modulated import ModulatedUNet, is_modulation
 from ..nets.stablesr import SD21_UNET, Cfw, EncoderConfig, TimeAwareEncoder, build_cfw, build_encoder, build_unet
 from .base import ScheduleSpec
-from .folder import ModelFolder, load_schedule, load_vae
+from .folder import ModelFolder, load_schedule
 from .latent_model import LatentParts
+from .ldm_files import (
+    Method,
+    config_of,
+    load_ldm_autoencoder,
+    load_plain_autoencoder,
+    load_unet,
+    only_of_kind,
+    places_of,
+    under,
+)
 from .seesr_files import model_folder
 from .text import TextEncoder
 
 STABLESR = "stablesr"
 """Folder of StableSR's own files."""
 
-UNET, ENCODER, FIRST_STAGE = "model.diffusion_model.", "structcond_stage_model.", "first_stage_model."
-"""How names begin in the checkpoint, by whose they are."""
-
-AUTOENCODER = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
-"""How names begin in an autoencoder; the rest of its file was for its training."""
+ENCODER = "structcond_stage_model."
+"""How names of the time-aware encoder begin in the checkpoint."""
 
 STABLESR_KIND, CFW_KIND = kind_of([ENCODER]), kind_of(["fusion_layer_"])
-
-SD_VAE: Mapping[str, Any] = {
-    "in_channels": 3,
-    "out_ch": 3,
-    "z_channels": 4,
-    "ch": 128,
-    "ch_mult": (1, 2, 4, 4),
-    "num_res_blocks": 2,
-}
-"""Stable Diffusion's autoencoder in latent diffusion's words."""
 
 PREDICTS: Mapping[str, Literal["epsilon", "v_prediction"]] = {"stablesr-768v": "v_prediction"}
 """What the models' networks predict, where it is not the noise."""
@@ -87,11 +83,6 @@ class StablesrFiles:
     config: Mapping[str, Any]
     """In latent diffusion's words: ``unet_config``, ``encoder_config``, ``ddconfig``, ``num_fuse_block``."""
 
-    @property
-    def whole(self) -> bool:
-        """Whether the rest of the UNet is there."""
-        return any(name.startswith(UNET) and not is_modulation(name) for name in self.own.shapes)
-
 
 def load_parts(
     descriptor: ModelDescriptor, folder: Path | None, device: torch.device, precision: torch.dtype
@@ -115,30 +106,15 @@ def load_parts(
 
 def find_files(models: ModelFolder, name: str) -> StablesrFiles:
     """StableSR's files, told apart by what is in them; the folder of the model comes first, then the common one."""
-    places = [models.path / name, models.path / STABLESR, models.path]
-    folders = [ModelFolder(path=place, get=models.get) for place in dict.fromkeys(places) if place.is_dir()]
-    found = [[file for file in place.loose() if file.kind in (STABLESR_KIND, CFW_KIND)] for place in folders]
-    own, cfw = (_first(found, kind, models) for kind in (STABLESR_KIND, CFW_KIND))
+    places = places_of(models, name, STABLESR)
+    found = [[file for file in place.loose() if file.kind in (STABLESR_KIND, CFW_KIND)] for place in places]
+    own, cfw = (only_of_kind(found, kind, models) for kind in (STABLESR_KIND, CFW_KIND))
     if own is None:
         there = f"only {cfw.path}, which has {CFW_KIND}" if cfw is not None else "none of its files"
         raise ModelMissing(
             f"{models.path} lacks StableSR's checkpoint (tensors {ENCODER}*); there is {there}: {models.get}"
         )
-    empty: Mapping[str, Any] = {}
-    config = next((content for place in folders if (content := place.config(place.path, empty))), empty)
-    return StablesrFiles(own=own, cfw=cfw, config=config)
-
-
-def _first(found: Sequence[Sequence[Checkpoint]], kind: str, models: ModelFolder) -> Checkpoint | None:
-    """The file of this kind in the first folder that has one."""
-    files = next((some for place in found if (some := [file for file in place if file.kind == kind])), [])
-    if len(files) > 1:
-        names = ", ".join(file.path.name for file in files)
-        raise ModelMissing(
-            f"{files[0].path.parent} has {len(files)} files with {kind} ({names}); keep one, or put each into the "
-            f"folder of its model: {models.get}"
-        )
-    return files[0] if files else None
+    return StablesrFiles(own=own, cfw=cfw, config=config_of(places))
 
 
 def load_networks(
@@ -147,20 +123,14 @@ def load_networks(
     """UNet and encoder, and the files that they came from."""
     shape = files.config.get("encoder_config")
     encoder = build_encoder(None if shape is None else EncoderConfig.from_ldm(shape))
-    place = models.part("unet", base) if files.whole else models.needed("unet", base)
-    config: Mapping[str, Any] = SD21_UNET if place is None else models.config(place, SD21_UNET)
-    if "unet_config" in files.config:
-        config = unet_config(files.config["unet_config"])
-    unet = build_unet(config, structure_channels=encoder.config.out_channels)
-    tensors, used = _under(files.own, UNET, dtype), [files.own.path]
-    if not files.whole:
-        assert place is not None
-        plain = models.weights(place)
-        tensors |= plain.tensors(unet.official_name, dtype)
-        used.append(plain.path)
-    path = " with ".join(map(str, used))
-    load_strictly(unet, tensors, path=path, get=models.get, official=unet.official_name)
-    own = _under(files.own, ENCODER, dtype)
+    method = Method(
+        own=is_modulation,
+        config=SD21_UNET,
+        build=lambda config: build_unet(config, structure_channels=encoder.config.out_channels),
+        changes={},
+    )
+    unet, used = load_unet(models, files.own, base, method, words=files.config, dtype=dtype)
+    own = under(files.own, ENCODER, dtype)
     load_strictly(encoder, own, path=files.own.path, get=models.get, official=encoder.official_name)
     return unet, encoder, used
 
@@ -172,30 +142,13 @@ def load_autoencoder(
 
     That with feature wrapping is used for everything: its training left the rest as it was.
     """
-    from diffusers import AutoencoderKL
-
-    place = models.part("vae", base)
-    if files.cfw is None and place is not None and not files.whole:
-        return load_vae(models, place, torch.float32, device), None, models.weights(place).path
-    file, prefix = (files.own, FIRST_STAGE) if files.cfw is None else (files.cfw, "")
-    tensors = {name: value for name, value in _under(file, prefix).items() if name.startswith(AUTOENCODER)}
-    if not tensors:
-        raise ModelMissing(f"{file.path} has no autoencoder, and there is no folder {base}/vae: {models.get}")
-    config = vae_config(files.config.get("ddconfig", SD_VAE))
-    kind: Any = AutoencoderKL
-    with torch.device("meta"):
-        vae = kind(**config)
-    cfw = None
-    if files.cfw is not None:
-        cfw = build_cfw(config["block_out_channels"], files.config.get("num_fuse_block", 2))
-    own = {name: value for name, value in tensors.items() if "fusion_layer_" in name}
-    plain = as_linear({name: value for name, value in tensors.items() if name not in own})
-    names = vae_names(len(config["block_out_channels"]))
-    load_strictly(vae, plain, path=file.path, get=models.get, official=names)
-    if cfw is not None:
-        load_strictly(cfw, own, path=file.path, get=models.get, official=cfw.official_name)
-        cfw.to(device)
-    return vae.to(device), cfw, file.path
+    if files.cfw is None:
+        vae, path = load_plain_autoencoder(models, files.own, base, words=files.config, device=device)
+        return vae, None, path
+    vae, fusion = load_ldm_autoencoder(models, files.cfw, "", words=files.config, device=device)
+    cfw = build_cfw(vae.config.block_out_channels, files.config.get("num_fuse_block", 2))
+    load_strictly(cfw, fusion, path=files.cfw.path, get=models.get, official=cfw.official_name)
+    return vae, cfw.to(device), files.cfw.path
 
 
 def schedule_of(models: ModelFolder, descriptor: ModelDescriptor) -> ScheduleSpec:
@@ -208,8 +161,3 @@ def schedule_of(models: ModelFolder, descriptor: ModelDescriptor) -> ScheduleSpe
             f"{models.path} are of another Stable Diffusion than {descriptor.base}: {models.get}"
         )
     return replace(spec, timestep_spacing="linspace", zero_terminal_snr=False)
-
-
-def _under(file: Checkpoint, prefix: str, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """The tensors whose names begin so, without that."""
-    return file.tensors(lambda name: name.removeprefix(prefix) if name.startswith(prefix) else None, dtype)

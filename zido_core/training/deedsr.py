@@ -62,7 +62,7 @@ def train_learner(chosen: argparse.Namespace) -> None:
         weight_decay=1e-4,
         ema=0.0,  # the paper's network is that of the last step
         optimiser="sgd",
-        decay="tenths",
+        decay=chosen.decay,
         half=False,
         seed=chosen.seed,
     )
@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     learner.add_argument("--steps", type=int, default=500)
     learner.add_argument("--batch", type=int, default=32)
     learner.add_argument("--learning-rate", type=float, default=0.03)
+    learner.add_argument("--decay", choices=("tenths", "cosine"), default="tenths", help="tenths: as the paper's")
     learner.add_argument("--device", default="cpu")
     drawn = parts.add_parser("plot", help="draw what a learner makes of light, medium and heavy degradation")
     drawn.set_defaults(call=plot)

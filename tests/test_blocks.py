@@ -13,10 +13,10 @@ import rasterio
 
 from tests.conftest import UTM, smooth_pixels
 from tests.rasters import DIFFUSED, TILES, read
-from zido_core import pipeline
+from zido_core import compute
 from zido_core import setup as decisions
 from zido_core import survey as surveying
-from zido_core.blocks import CUT, MARGIN, Block, Canvas, blocks_of, canvas_of
+from zido_core.blocks import CUT, MARGIN, Block, Canvas, canvas_of, layout_of, shown_size
 from zido_core.metrics.consistency import seam_ratio
 from zido_core.resample import resize
 from zido_core.tiling.grid import Size, Tile, partition
@@ -27,6 +27,34 @@ SIZES = [Size(1, 1), Size(7, 3), Size(64, 64), Size(65, 300), Size(500, 129)]
 def canvas(size: Size, *, tile: int = 32, overlap: int = 8, pixels_per_latent: int = 1) -> Canvas:
     per_latent = Fraction(pixels_per_latent)
     return canvas_of(size, tile=tile, overlap=overlap, multiple=8, pixels_per_latent=per_latent)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (Size(40, 48), Size(128, 154)),
+        (Size(1, 1), Size(128, 128)),
+        (Size(100, 127), Size(128, 163)),
+        (Size(128, 5), Size(3277, 128)),
+        (Size(5, 200), Size(5, 200)),  # a strip would become too long
+        (Size(128, 300), Size(128, 300)),
+    ],
+)
+def test_small_images_are_enlarged_for_a_model_that_knows_none(size: Size, expected: Size) -> None:
+    assert shown_size(size, least=128, most=4000) == expected
+
+
+@pytest.mark.parametrize("size", [Size(1, 1), Size(20, 33), Size(31, 17), Size(40, 40)])
+def test_an_enlarged_image_is_one_block_whose_tiles_cover_the_input(size: Size) -> None:
+    whole = canvas_of(size, tile=32, overlap=8, multiple=8, pixels_per_latent=Fraction(2), least=32, most=128)
+    assert min(whole.shown) == 64
+    (block,) = layout_of(whole, 16)
+    assert block.core == block.region == Tile.whole(size)
+    assert len(block.tile_ids) == len(whole.grid) == len(whole.input_tiles)
+    seen = np.zeros(size, int)
+    for tile in whole.input_tiles:
+        seen[tile.slices] += 1
+    assert seen.min() >= 1
 
 
 @pytest.mark.parametrize("multiple", [1, 4, 16])
@@ -74,25 +102,28 @@ def test_a_latent_is_a_whole_number_of_input_pixels() -> None:
 @pytest.mark.parametrize("side", [CUT, 2 * CUT, 40])
 def test_blocks_lie_as_they_say(size: Size, side: int, pixels_per_latent: int) -> None:
     whole = canvas(size, pixels_per_latent=pixels_per_latent)
-    blocks = list(blocks_of(whole, side))
+    layout = layout_of(whole, side)
     count = np.zeros(size, int)
-    for block in blocks:
+    for index, block in enumerate(layout):
+        assert block == layout[index]
+        assert block.index == index
         count[block.core.slices] += 1
-        assert block.outer == block.core.pad(MARGIN, size)
-        assert block.region.intersect(block.outer) == block.outer
+        assert block.extent.contains(block.core)
+        assert block.region.contains(block.extent.pad(MARGIN, size))
         check_tiles(block, whole)
     assert (count == 1).all()
+    assert len(layout) == index + 1
 
 
 def check_tiles(block: Block, whole: Canvas) -> None:
-    """The block's tiles are the whole's, all that touch what the radiometry looks at."""
+    """The block's tiles are the whole's, all that touch what it delivers and the margin around it."""
     row, col = block.origin
     tiles = [tile.shifted(row, col) for tile in block.grid]
     assert tiles == [whole.grid.tiles[index] for index in block.tile_ids]
     latents = Fraction(1, whole.pixels_per_latent)
     for tile in set(whole.grid.tiles) - set(tiles):
         seen = tile.scaled(whole.pixels_per_latent)
-        assert seen.intersect(block.outer) is None, latents
+        assert seen.intersect(block.extent.pad(MARGIN, whole.size)) is None, latents
     reach = Tile(row, col, *block.grid.canvas).scaled(whole.pixels_per_latent)
     assert block.region == reach.intersect(Tile.whole(whole.size))
 
@@ -171,8 +202,9 @@ def test_files_in_blocks(make_raster, upscaler, tmp_path, monkeypatch) -> None:
 def test_memory_grows_with_the_block_and_not_with_the_raster(make_raster, upscaler, tmp_path, monkeypatch) -> None:
     """Of all but the network, whose input is a block's region."""
     monkeypatch.setattr(decisions, "BLOCK_SIZE", 256)
+    monkeypatch.setattr(decisions, "PIECE", 256)
     monkeypatch.setattr(surveying, "SAMPLE_SIDE", 64)
-    monkeypatch.setattr(pipeline, "render", lambda backbone, image, *_: resize(image, Size(*image.shape[1:]).scaled(4)))
+    monkeypatch.setattr(compute, "render", lambda backbone, image, *_: resize(image, Size(*image.shape[1:]).scaled(4)))
     peaks = []
     for length in (192, 768):
         source = make_raster(shape=(3, length, 64), name=f"{length}.tif", **UTM)

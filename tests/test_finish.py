@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ import rasterio
 
 from tests.conftest import UTM, smooth_pixels
 from tests.rasters import COARSE, block_means, enlarged
-from zido_core.blocks import Block
-from zido_core.finish import BlockEnds, Finished, within
+from zido_core.finish import Finished, PieceEnds, region_image, within
 from zido_core.options import Options
 from zido_core.raster.reader import open_source
 from zido_core.raster.source import Source
@@ -34,11 +34,17 @@ def opened(path: Path, **options: Any) -> Iterator[tuple[Source, Setup, Survey]]
 def finished(path: Path, *, detail: float = 0.0, **options: Any) -> Finished:
     """The result of a model that enlarges smoothly and adds a pattern of single pixels."""
     with opened(path, **options) as (source, setup, facts):
-        (block,) = setup.blocks
-        ends = BlockEnds(source, setup, block, facts)
-        sr = ends.enlarged()
+        (piece,) = setup.pieces
+        ends = PieceEnds(source, setup, piece, facts)
+        sr = enlarged_image(source, setup, facts)
         sr[:, ::2, ::2] += np.float32(detail)
         return ends.finish(sr)
+
+
+def enlarged_image(source: Source, setup: Setup, facts: Survey) -> np.ndarray:
+    """What a model that adds nothing makes of the only block."""
+    (block,) = setup.blocks
+    return resize(region_image(source, setup, block, facts)[0], setup.native_size)
 
 
 def test_tiles_are_counted_from_a_corner() -> None:
@@ -99,11 +105,9 @@ def test_opacity_is_hard_in_all_blocks_or_in_none(make_raster, hard: bool) -> No
         pixels[1, 30] = 128
     with opened(make_raster(pixels, alpha="YES", **UTM)) as (source, setup, facts):
         assert facts.hard_alpha == hard
-        (whole,) = setup.blocks
-        top = Tile(0, 0, 20, 12)
-        block = Block(core=top, outer=top, region=whole.region, grid=whole.grid, origin=(0, 0), tile_ids=whole.tile_ids)
-        ends = BlockEnds(source, setup, block, facts)
-        alpha = ends.finish(ends.enlarged()).alpha
+        top, (whole,) = Tile(0, 0, 20, 12), setup.pieces
+        ends = PieceEnds(source, setup, replace(whole, core=top, outer=top), facts)
+        alpha = ends.finish(enlarged_image(source, setup, facts)).alpha
     assert (set(np.unique(alpha)) == {0, 255}) == hard
 
 
@@ -112,7 +116,7 @@ def test_a_block_without_a_valid_pixel_says_so(make_raster) -> None:
         pixels = np.zeros((1, 8, 8), np.uint8)
         pixels[0, 5, 5] = number
         with opened(make_raster(pixels, nodata=0, **UTM)) as (source, setup, facts):
-            assert BlockEnds(source, setup, setup.blocks[0], facts).empty == empty
+            assert region_image(source, setup, setup.blocks[0], facts)[1] != empty
 
 
 def test_gaps_are_filled_alike_in_every_block(make_raster) -> None:
@@ -121,7 +125,7 @@ def test_gaps_are_filled_alike_in_every_block(make_raster) -> None:
     pixels[:, 40:] = -1
     with opened(make_raster(pixels, nodata=-1, **UTM)) as (source, setup, facts):
         (block,) = setup.blocks
-        image = BlockEnds(source, setup, block, facts).image
+        image, _ = region_image(source, setup, block, facts)
     mean = [pixels[band, :40].mean() for band in range(3)]
     far = (np.array(mean) - facts.stretch.lo) / facts.stretch.span
     assert np.abs(image[:, -1, 0] - far).max() < 1e-3

@@ -21,6 +21,7 @@ from zido_core.prompts.base import Prompt, Tag
 from zido_core.raster.memory import ArraySource
 from zido_core.raster.stretch import Stretch
 from zido_core.setup import Setup, prepare
+from zido_core.tiling.grid import Tile
 
 BACKBONE: Any = SimpleNamespace(weights_hash="ab" * 32, device=torch.device("cpu"))
 
@@ -86,26 +87,25 @@ def test_times_add_up(manifest: Manifest) -> None:
 
 
 def test_figures_are_means_over_measured_pixels(manifest: Manifest) -> None:
-    (block,) = manifest.setup.blocks
+    (whole,) = manifest.setup.pieces
     assert manifest.consistency == {}
-    manifest.observe(piece(0.01), block)
-    manifest.observe(piece(0.03), block)
-    manifest.observe(piece(9.0, measured=False), block)
+    manifest.observe(piece(0.01), whole.core)
+    manifest.observe(piece(0.03), whole.core)
+    manifest.observe(piece(9.0, measured=False), whole.core)
     assert manifest.measured == 300
     assert manifest.consistency["reflectance"] == pytest.approx(0.02, abs=1e-6)
     assert manifest.consistency["spectral_angle_degrees"] < 5
 
 
 def test_figures_that_cannot_be_said_are_none(manifest: Manifest) -> None:
-    manifest.observe(piece(0.0, measured=False), manifest.setup.blocks[0])
+    manifest.observe(piece(0.0, measured=False), Tile(0, 0, 40, 60))
     assert set(manifest.consistency.values()) == {None}
     assert not any(isinstance(each, float) and math.isnan(each) for each in manifest.consistency.values())
 
 
 def test_borders_of_tiles_lie_inside_the_core() -> None:
     setup = decided(scale=2.0)
-    (block,) = setup.blocks
-    rows, cols = tile_borders(setup, block)
+    rows, cols = tile_borders(setup, Tile(0, 0, 40, 60))
     assert rows == [16, 64]  # tiles of 32 pixels at 0 and 8, twice as large
     assert cols == [28, 56, 64, 92]
     assert all(0 < each < 120 for each in cols)

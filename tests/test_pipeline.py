@@ -24,10 +24,10 @@ from zido_core.job import (
     Progress,
     Stage,
     Warning,  # noqa: A004 - the event
-    decode,
 )
 from zido_core.resample import resize
 from zido_core.tiling.grid import Size
+from zido_core.wire import decode
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -394,8 +394,8 @@ def test_events_come_in_order_and_progress_reaches_its_end(make_raster, upscaler
     assert isinstance(events[0], Plan)
     stages = [event for event in events if isinstance(event, Stage)]
     main = "enlarging" if options.get("fidelity") == 1 else "denoising"
-    assert [stage.name for stage in stages] == ["reading", "tagging", main, "verifying"]
-    assert [(stage.index, stage.count) for stage in stages] == [(i, 4) for i in range(1, 5)]
+    assert [stage.name for stage in stages] == ["reading", "tagging", main, "finishing", "verifying"]
+    assert [(stage.index, stage.count) for stage in stages] == [(i, 5) for i in range(1, 6)]
     progress = [event for event in events if isinstance(event, Progress)]
     done = [event.done for event in progress]
     assert done == sorted(set(done))
@@ -423,7 +423,7 @@ def test_the_manifest_tells_everything(make_raster, upscaler, tmp_path) -> None:
     assert record["options"]["precision"] == "fp32"
     assert record["stretch"]["mode"] == "percentile:0.1,99.9"
     assert record["consistency"]["reflectance"] < 1e-3
-    assert set(record["seconds"]) == {"reading", "tagging", "network", "finishing", "writing"}
+    assert set(record["seconds"]) == {"reading", "tagging", "network", "keeping", "finishing", "writing"}
     with rasterio.open(result.path) as dataset:
         tags = dataset.tags(ns="ZIDO")
     assert tags["WEIGHTS_SHA256"] == record["model"]["sha256"]

@@ -3,11 +3,13 @@
 Tensors are (3, height, width) or (batch, 3, height, width), red, green, blue, about [0, 1], on any device;
 results are not clipped. ``content`` is the model's image, ``style`` the input enlarged to the same size,
 ``valid`` (height, width) bool says which pixels are measurements: others take no part in any statistics.
-The wavelet method is local (31 pixels), so blocks with a halo agree; the other two take statistics of the
-image that they are given.
+The wavelet method is local (`REACH` pixels), so pieces with a margin agree; the other two take statistics of the
+image that they are given, or those of a larger one: `Statistics` of its pieces can be merged.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,6 +19,9 @@ from .errors import InvalidOptions
 
 _LEVELS = 5
 _EPS = 1e-5
+
+REACH = 2**_LEVELS - 1
+"""How far the wavelet method looks, pixels of the result."""
 
 _TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
@@ -29,8 +34,73 @@ _DELTA = 6 / 29
 """Where CIE's cube root turns into a line."""
 
 
-def fix_color(method: ColorFix, content: Tensor, style: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Correct the colours of ``content`` by those of ``style``; ``none`` hands ``content`` back."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moments:
+    """Count, mean and squared deviations of the pixels of an image, channel by channel; those of parts add up."""
+
+    count: int
+    """Valid pixels."""
+    mean: Tensor
+    """(3, 1, 1), float64."""
+    squares: Tensor
+    """(3, 1, 1), float64: sum of the squared deviations from the mean."""
+
+    @classmethod
+    def of(cls, image: Tensor, valid: Tensor | None = None) -> Moments:
+        """Of one image (3, height, width)."""
+        count = _count(image, valid)
+        mean = _row_sums(image, valid) / max(count, 1)
+        return cls(count=count, mean=mean, squares=_row_sums((image - mean.to(image.dtype)).square_(), valid))
+
+    def merged(self, other: Moments) -> Moments:
+        """Of both images together (Chan et al. 1983)."""
+        count = self.count + other.count
+        share, apart = other.count / max(count, 1), other.mean - self.mean
+        squares = self.squares + other.squares + apart.square() * (self.count * share)
+        return Moments(count=count, mean=self.mean + apart * share, squares=squares)
+
+    def as_mean_and_variance(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and unbiased variance (3, 1, 1) in the type of a tensor."""
+        return self.mean.to(like), (self.squares / max(self.count - 1, 1)).to(like)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Statistics:
+    """What `adain` and `lab` need to know of a whole image, gathered from its pieces."""
+
+    content: Moments
+    """Of the model's image, in the colour space of the method."""
+    style: Moments
+    """Of the enlarged input."""
+
+    @classmethod
+    def of(
+        cls, method: ColorFix, content: Tensor, style: Tensor, valid: Tensor | None, part: tuple[slice, slice]
+    ) -> Statistics | None:
+        """Of one piece; ``part`` are the rows and columns that count, the rest is margin. None: needs none."""
+        if method not in ("adain", "lab"):
+            return None
+        if method == "lab":
+            content, style = to_lab(wavelet(content, style, valid)), to_lab(style)
+        valid = None if valid is None else valid[part]
+        return cls(content=Moments.of(content[:, *part], valid), style=Moments.of(style[:, *part], valid))
+
+    def merged(self, other: Statistics) -> Statistics:
+        """Of both pieces together."""
+        return Statistics(content=self.content.merged(other.content), style=self.style.merged(other.style))
+
+
+def fix_color(
+    method: ColorFix,
+    content: Tensor,
+    style: Tensor,
+    valid: Tensor | None = None,
+    statistics: Statistics | None = None,
+) -> Tensor:
+    """Correct the colours of ``content`` by those of ``style``; ``none`` hands ``content`` back.
+
+    ``statistics``: of the whole image that these are a piece of; None: these are the whole.
+    """
     if content.shape != style.shape:
         raise InvalidOptions(
             f"colour correction needs images of one size, got {tuple(content.shape)} and {tuple(style.shape)}"
@@ -38,18 +108,17 @@ def fix_color(method: ColorFix, content: Tensor, style: Tensor, valid: Tensor | 
     if method == "none" or (valid is not None and not valid.any()):
         return content
     if method == "adain":
-        return adain(content, style, valid)
+        return adain(content, style, valid, statistics)
     if method == "wavelet":
         return wavelet(content, style, valid)
     if method == "lab":
-        return lab(content, style, valid)
+        return lab(content, style, valid, statistics)
     raise InvalidOptions(f"unknown colour correction {method!r}: use none, adain, wavelet or lab")
 
 
-def adain(content: Tensor, style: Tensor, valid: Tensor | None = None) -> Tensor:
+def adain(content: Tensor, style: Tensor, valid: Tensor | None = None, statistics: Statistics | None = None) -> Tensor:
     """Mean and standard deviation of each channel from ``style`` (StableSR eq. 2)."""
-    mean, variance = _moments(content, valid)
-    wanted_mean, wanted_variance = _moments(style, valid)
+    (mean, variance), (wanted_mean, wanted_variance) = _pair(content, style, valid, statistics)
     gain = ((wanted_variance + _EPS) / (variance + _EPS)).sqrt()
     return _affine(content, gain, wanted_mean - mean * gain)
 
@@ -79,15 +148,14 @@ def low_frequency(image: Tensor) -> Tensor:
     return image
 
 
-def lab(content: Tensor, style: Tensor, valid: Tensor | None = None) -> Tensor:
+def lab(content: Tensor, style: Tensor, valid: Tensor | None = None, statistics: Statistics | None = None) -> Tensor:
     """Colour statistics in CIELAB (D65), after the wavelet correction.
 
     a* and b* take mean and standard deviation from ``style``, as in Reinhard et al. 2001. L* takes the mean
     only: the input is blurred, and its smaller spread would cost contrast of the generated detail.
     """
     image, wanted = to_lab(wavelet(content, style, valid)), to_lab(style)
-    mean, variance = _moments(image, valid)
-    wanted_mean, wanted_variance = _moments(wanted, valid)
+    (mean, variance), (wanted_mean, wanted_variance) = _pair(image, wanted, valid, statistics)
     gain = ((wanted_variance + _EPS) / (variance + _EPS)).sqrt()
     gain[..., 0, :, :] = 1
     return from_lab(_affine(image, gain, wanted_mean - mean * gain))
@@ -142,17 +210,30 @@ def _affine(image: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
     return (image * gain).add_(offset)
 
 
+def _pair(
+    content: Tensor, style: Tensor, valid: Tensor | None, statistics: Statistics | None
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Mean and variance of both images: of the whole that they are part of, where its statistics are known."""
+    if statistics is None:
+        return _moments(content, valid), _moments(style, valid)
+    return statistics.content.as_mean_and_variance(content), statistics.style.as_mean_and_variance(style)
+
+
 def _moments(image: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
     """Mean and unbiased variance of each channel over the valid pixels, (..., 3, 1, 1).
 
     Rows first, and wide: the order of the sum, and with it the last bit, does not depend on the number of
     threads.
     """
-    count = image.shape[-1] * image.shape[-2] if valid is None else int(valid.sum())
+    count = _count(image, valid)
     mean = _row_sums(image, valid) / max(count, 1)
     centred = image - mean.to(image.dtype)
     variance = _row_sums(centred.square_(), valid) / max(count - 1, 1)
     return mean.to(image.dtype), variance.to(image.dtype)
+
+
+def _count(image: Tensor, valid: Tensor | None) -> int:
+    return image.shape[-1] * image.shape[-2] if valid is None else int(valid.sum())
 
 
 def _row_sums(image: Tensor, valid: Tensor | None) -> Tensor:

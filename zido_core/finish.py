@@ -1,4 +1,4 @@
-"""One block at its two ends: the input's numbers as the image that the model sees, the result as the output's bands."""
+"""The two ends of the model: the input's numbers as the image that it sees, its own image as the output's bands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from .blocks import Block
-from .color import fix_color
+from .color import Statistics, fix_color
+from .pieces import Piece
 from .raster.radiometry import (
     Placement,
     Stretch,
@@ -27,6 +28,9 @@ from .resample import Kernel, resize
 from .setup import Setup
 from .survey import Survey
 from .tiling.grid import Tile
+
+FILL_REACH = 64
+"""Input pixels: a filled gap depends on nothing farther away."""
 
 
 class Bands(NamedTuple):
@@ -50,7 +54,7 @@ class Bands(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The core of a block as the output has it: what a writer takes."""
+    """The core of a piece as the output has it: what a writer takes."""
 
     array: NDArray[Any]
     """(bands without alpha, H, W) in the output's data type."""
@@ -66,42 +70,37 @@ class Finished(NamedTuple):
     """(h, w): where ``seen`` is measured in all bands."""
 
 
-class BlockEnds:
-    """Reads a block; then turns what the model makes of it into the output's bands."""
+class PieceEnds:
+    """Reads a piece of the input; then turns what the model makes of it into the output's bands."""
 
-    def __init__(self, source: Source, setup: Setup, block: Block, survey: Survey) -> None:
-        self.setup, self.block, self.survey = setup, block, survey
-        self.model = read_bands(source, block.region, setup.bands.model, survey)
+    def __init__(self, source: Source, setup: Setup, piece: Piece, survey: Survey) -> None:
+        self.setup, self.piece, self.survey = setup, piece, survey
+        self.model = read_bands(source, piece.seen, setup.bands.model, survey)
         extra = setup.bands.extra
-        self.extra = read_bands(source, block.region, extra, survey) if extra else None
+        self.extra = read_bands(source, piece.outer, extra, survey) if extra else None
 
-    @cached_property
-    def image(self) -> NDArray[np.float32]:
-        """(3, h, w) in [0, 1]: the region as the model sees it."""
-        return model_image(self.model, self.setup, self.survey)
+    def statistics(self, sr: NDArray[np.float32]) -> Statistics | None:
+        """What the colour correction needs to know of this piece; ``sr`` as in `finish`."""
+        factor = self.setup.descriptor.native_scale
+        core = within(self.piece.core, self.piece.seen).scaled(factor).slices
+        return Statistics.of(self.setup.options.color_fix, torch.from_numpy(sr), *self._style, core)
 
-    @property
-    def empty(self) -> bool:
-        """True if no pixel of the region is valid: there is nothing for the model to see."""
-        return not self.model.raster.valid.any()
+    def finish(self, sr: NDArray[np.float32], statistics: Statistics | None = None) -> Finished:
+        """The piece's core from the model's image (3, factor h, factor w) of all that the piece sees.
 
-    def enlarged(self) -> NDArray[np.float32]:
-        """The image at the model's native size, without any model."""
-        return resize(self.image, self.block.region.size.scaled(self.setup.descriptor.native_scale))
-
-    def finish(self, sr: NDArray[np.float32]) -> Finished:
-        """The block's core from the model's image (3, factor h, factor w) of its region."""
-        setup, stretch, outer = self.setup, self.survey.stretch, self.block.outer
+        ``statistics``: of the whole image, where the colour correction needs them.
+        """
+        setup, stretch, outer = self.setup, self.survey.stretch, self.piece.outer
         placement = Placement(
             source=outer, source_size=setup.info.size, target=setup.target_of(outer), target_size=setup.size
         )
-        model = self.model.cropped(within(outer, self.block.region))
-        sr = self._at_target(self._recoloured(sr), placement.target)
+        model = self.model.cropped(within(outer, self.piece.seen))
+        sr = self._at_target(self._recoloured(sr, statistics), placement.target)
         values = to_values(setup.bands.from_model(sr), model.filled, stretch, placement)
         self._keep_means(values, model, placement)
         planes = self._planes(values, model, placement)
-        core = within(setup.target_of(self.block.core), placement.target).slices
-        small = model.cropped(within(self.block.core, outer))
+        core = within(setup.target_of(self.piece.core), placement.target).slices
+        small = model.cropped(within(self.piece.core, outer))
         array, numbers = planes[:, *core], planes[self._positions(model)]
         # Gaps hold nodata, NaN or anything; what the file says is measured where it says something.
         holds = _enlarged(model.valid, placement, "nearest")
@@ -115,19 +114,24 @@ class BlockEnds:
             measured=np.logical_and.reduce(small.raster.every_band_valid),
         )
 
-    def _recoloured(self, sr: NDArray[np.float32]) -> NDArray[np.float32]:
+    @cached_property
+    def _style(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The enlarged input (3, H, W), whose colours the result shall have, and where it is valid (H, W)."""
+        factor = self.setup.descriptor.native_scale
+        image = resize(model_image(self.model, self.setup, self.survey), self.piece.seen.size.scaled(factor))
+        valid = torch.from_numpy(self.model.raster.valid)
+        return torch.from_numpy(image), valid.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+
+    def _recoloured(self, sr: NDArray[np.float32], statistics: Statistics | None) -> NDArray[np.float32]:
         """The model's image with the colours of its input."""
         method = self.setup.options.color_fix
         if method == "none":
             return sr
-        factor = self.setup.descriptor.native_scale
-        valid = torch.from_numpy(self.model.raster.valid)
-        grown = valid.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-        return fix_color(method, torch.from_numpy(sr), torch.from_numpy(self.enlarged()), grown).numpy()
+        return fix_color(method, torch.from_numpy(sr), *self._style, statistics).numpy()
 
     def _at_target(self, sr: NDArray[np.float32], target: Tile) -> NDArray[np.float32]:
         """The output's part ``target`` of the model's image; scales other than the native are resampled."""
-        setup, place = self.setup, self.block.region.scaled(self.setup.descriptor.native_scale)
+        setup, place = self.setup, self.piece.seen.scaled(self.setup.descriptor.native_scale)
         if setup.size == setup.native_size:
             return sr[:, *within(target, place).slices]
         placement = Placement(source=place, source_size=setup.native_size, target=target, target_size=setup.size)
@@ -138,10 +142,9 @@ class BlockEnds:
         planes = np.empty((len(self.setup.colours), *placement.target.size), self.setup.dtype)
         planes[self._positions(model)] = self._numbers(values, model, placement)
         if self.extra is not None:
-            extra = self.extra.cropped(within(self.block.outer, self.block.region))
-            large = add_detail(extra.filled, model.filled, values, self.survey.gains, placement)
-            self._keep_means(large, extra, placement)
-            planes[self._positions(extra)] = self._numbers(large, extra, placement)
+            large = add_detail(self.extra.filled, model.filled, values, self.survey.gains, placement)
+            self._keep_means(large, self.extra, placement)
+            planes[self._positions(self.extra)] = self._numbers(large, self.extra, placement)
         return planes
 
     def _keep_means(self, values: NDArray[Any], bands: Bands, placement: Placement) -> None:
@@ -175,12 +178,23 @@ class BlockEnds:
         return np.asarray(large, self.setup.dtype)
 
 
+def region_image(source: Source, setup: Setup, block: Block, survey: Survey) -> tuple[NDArray[np.float32], bool]:
+    """(3, h, w) in [0, 1]: a block's region as the model sees it, and whether any pixel of it is valid."""
+    bands = read_bands(source, block.region, setup.bands.model, survey)
+    return model_image(bands, setup, survey), bool(bands.raster.valid.any())
+
+
 def read_bands(source: Source, window: Tile, bands: Sequence[int], survey: Survey) -> Bands:
-    """Some bands of a window, gaps filled as in every other window."""
+    """Some bands of a window, gaps filled as in every other window: from all that is within the reach of a fill."""
     raster = source.read(window, bands)
     read = Bands(tuple(bands), raster, raster.array)
-    far, origin = survey.fill_of(bands), (window.row, window.col)
-    return read._replace(filled=fill_invalid(raster.array, read.valid, origin=origin, far=far))
+    if read.valid.all():
+        return read._replace(filled=fill_invalid(raster.array, read.valid))
+    wide = window.pad(FILL_REACH, source.info.size)
+    around = Bands(tuple(bands), source.read(wide, bands), raster.array)
+    far, origin = survey.fill_of(bands), (wide.row, wide.col)
+    filled = fill_invalid(around.raster.array, around.valid, origin=origin, far=far)
+    return read._replace(filled=filled[:, *within(window, wide).slices])
 
 
 def model_image(bands: Bands, setup: Setup, survey: Survey) -> NDArray[np.float32]:

@@ -9,26 +9,23 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .backbones.base import Backbone
-from .blocks import Block
 from .errors import OutputNotWritable
+from .fingerprint import fingerprint, identity, versions
 from .finish import Finished
 from .metrics.consistency import borders, consistency, seam_ratio
 from .prompts.base import Prompt
 from .raster.stretch import Stretch
 from .resample import resize
 from .setup import Setup
-from .tiling.grid import Size
+from .tiling.grid import Size, Tile
 
 STATEMENT = "Detail is synthesised by a generative model. It looks plausible; it is not a measurement."
 """Stands in every output."""
-
-PACKAGES = ("torch", "diffusers", "transformers", "numpy", "rasterio", "pillow")
 
 COMMON_TAGS = 12
 """So many of the most frequent tags are listed."""
@@ -41,6 +38,7 @@ class Manifest:
         self.setup = setup
         self.weights_hash = backbone.weights_hash
         self.device = str(backbone.device)
+        self.fingerprint = fingerprint(setup, backbone)
         self.stretch: Stretch | None = None
         self.prompts: Mapping[str, Any] = {}
         self.warnings = list(setup.warnings)
@@ -65,12 +63,12 @@ class Manifest:
             "tags": dict(tags.most_common(COMMON_TAGS)),
         }
 
-    def observe(self, piece: Finished, block: Block) -> None:
-        """Measure how true a block stays to its input."""
+    def observe(self, piece: Finished, core: Tile) -> None:
+        """Measure how true a piece stays to its input; ``core`` is where it lies, in input pixels."""
         found = consistency(piece.made, piece.seen, piece.measured)
         factor = max(1, round(piece.made.shape[1] / piece.seen.shape[1]))
         smooth = resize(piece.seen, Size(*piece.made.shape[1:]))
-        rows, cols = tile_borders(self.setup, block)
+        rows, cols = tile_borders(self.setup, core)
         seams = seam_ratio(piece.made, rows, cols, period=factor, reference=smooth, valid=piece.valid)
         figures = {
             "reflectance": found.reflectance,
@@ -82,12 +80,12 @@ class Manifest:
 
     @property
     def measured(self) -> int:
-        """Number of input pixels that hold a measurement, in the blocks so far."""
+        """Number of input pixels that hold a measurement, in the pieces so far."""
         return sum(count for count, _ in self._figures)
 
     @property
     def consistency(self) -> dict[str, float | None]:
-        """Means over the blocks, by their measured pixels; None where nothing can be said."""
+        """Means over the pieces, by their measured pixels; None where nothing can be said."""
         names = self._figures[0][1] if self._figures else {}
         return {name: _mean([(count, figures[name]) for count, figures in self._figures]) for name in names}
 
@@ -115,11 +113,12 @@ class Manifest:
             "prompts": dict(self.prompts),
             "tiles": len(setup.canvas.grid),
             "blocks": len(setup.blocks),
+            "block_size": setup.block_size,
             "consistency": self.consistency,
             "warnings": list(self.warnings),
             "seconds": {part: round(seconds, 3) for part, seconds in self.seconds.items()},
             "device": self.device,
-            "versions": dict(_versions()),
+            "versions": dict(versions()),
         }
 
     def tags(self) -> dict[str, str]:
@@ -127,6 +126,7 @@ class Manifest:
         record, setup = self.record(), self.setup
         flat = {"VERSION": __version__, "STATEMENT": STATEMENT, "MODEL": setup.descriptor.name}
         flat |= {"WEIGHTS_SHA256": self.weights_hash, "SEED": str(setup.options.seed), "DEVICE": self.device}
+        flat |= {"FINGERPRINT": identity(self.fingerprint)}
         parts = ("input", "options", "stretch", "prompts", "consistency", "warnings", "versions")
         return flat | {part.upper(): json.dumps(record[part]) for part in parts} | setup.bands.tags()
 
@@ -147,17 +147,8 @@ def _mean(parts: Sequence[tuple[int, float]]) -> float | None:
     return round(sum(count * value for count, value in known) / total, 6) if total else None
 
 
-def _versions() -> Iterator[tuple[str, str]]:
-    for name in PACKAGES:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            continue
-
-
-def tile_borders(setup: Setup, block: Block) -> tuple[list[int], list[int]]:
-    """Rows and columns of tile borders in the output pixels of a block's core."""
-    core = setup.target_of(block.core)
-    near = (setup.canvas.input_tiles[index] for index in block.tile_ids)  # the others end outside the core
-    tiles = [setup.target_of(tile).shifted(-core.row, -core.col) for tile in near]
-    return borders(tiles, core.size)
+def tile_borders(setup: Setup, core: Tile) -> tuple[list[int], list[int]]:
+    """Rows and columns of borders of tiles and blocks in the output pixels of a piece's core."""
+    place, blocks = setup.target_of(core), setup.blocks
+    near = [*setup.canvas.tiles_near(core), *blocks.cores_near(core)]
+    return borders([setup.target_of(tile).shifted(-place.row, -place.col) for tile in near], place.size)

@@ -229,6 +229,18 @@ class Options(Steering):
     overwrite: bool = option(False, group="output", result=False, help="replace an existing output")
     """Replace an existing output; else that is an error."""
 
+    resume: bool = option(
+        False, group="output", result=False,
+        help="continue unfinished work, and leave alone what is finished",
+    )
+    """Continue an earlier run of the same job where it stopped; an output that is complete is left as it is."""
+
+    keep_work: bool = option(
+        False, group="output", advanced=True, result=False,
+        help="keep the work folder OUTPUT.zido when the output is complete",
+    )
+    """Keep the folder with the blocks, which is removed otherwise."""
+
     manifest: str | None = option(
         None, group="output", advanced=True, metavar="FILE", result=False,
         help="write how it was made to this JSON file",
@@ -237,6 +249,19 @@ class Options(Steering):
 
     dry_run: bool = option(False, group="output", result=False, help="say what it would take, and stop")
     """Plan and stop."""
+
+    block_size: int | None = option(
+        None, group="system", advanced=True, minimum=256, maximum=1 << 20, unit="px", result=False,
+        help="side of the blocks in which large images are done; auto: 4096, or less where memory is short",
+        effect="larger takes more memory, and a little less time",
+    )
+    """Side of the part of a block that it shares with no other, px; None: by the memory of the device."""
+
+    save_every: int | None = option(
+        None, group="system", advanced=True, minimum=1, maximum=1000, result=False, metavar="STEPS",
+        help="save the state of a running block after so many steps, for --resume; auto: once a minute",
+    )
+    """Diffusion steps between two savings; None: at most once a minute, so that quick blocks save nothing."""
 
     vae: VaeMode = option(
         "exact", group="system", advanced=True,
@@ -333,6 +358,7 @@ class ResolvedOptions(Options):
     color_fix: ColorFix
     consistency: Literal["on", "off"]
     priors: str
+    noise_guidance: int
     size_conditioning: SizeConditioning
 
     @property

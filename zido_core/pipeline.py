@@ -4,45 +4,38 @@
 
     source -> stretch -> image -> tiles -> prompts -> render -> colour -> radiometry -> output
 
-Only this module knows the order. It works block by block; an image that is no larger than a block is exactly the
-paper's method.
+`upscaling.Upscaling` does it in this order: all blocks, then all pieces of the output. An image that is no larger than
+a block is exactly the paper's method.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from . import device as devices
-from . import pace
 from .backbones import load_backbone
 from .backbones.base import Backbone
-from .blocks import Block
 from .catalog import Precision, describe
 from .errors import InvalidOptions
-from .finish import BlockEnds, Finished
-from .job import CancelToken, Eta, Event, EventSink, Plan, Progress, Stage, Warning  # noqa: A004 - the event
-from .manifest import Manifest
+from .job import CancelToken, Event, EventSink, Plan
 from .options import Options
 from .prompting import prompts_of
 from .prompts.base import Prompt
-from .prompts.regions import save_prompts
 from .raster.memory import as_given, source_of
 from .raster.missing import WithNodata
 from .raster.reader import open_source
 from .raster.source import Source
-from .raster.writer import open_output
-from .render import render, work_of
 from .setup import Setup, prepare
 from .survey import survey
+from .upscaling import Upscaling, keep_prompts
 
 PathLike = str | os.PathLike[str]
 
@@ -60,6 +53,8 @@ class UpscaleResult:
     """The file, None for images in memory."""
     manifest: Mapping[str, Any] = field(repr=False)
     """How it was made: options, model, stretch, versions, timings, consistency with the input, warnings."""
+    skipped: bool = False
+    """True if the file was complete before, and ``resume`` was asked for: nothing was done."""
 
 
 def upscale(
@@ -88,17 +83,17 @@ def plan(
 ) -> Plan:
     """What ``upscale`` with the same arguments would take; reads no more than the head of the input."""
     options = _options(options, named)
-    with _open(src, options) as source:
+    with open_input(src, options) as source:
         return prepare(source, dst, options, to_file=_is_path(src) or dst is not None).plan
 
 
 def tag(src: PathLike | ImageLike, options: Options | None = None, **named: Any) -> list[Prompt]:
     """The prompt of every tile, row by row, as ``upscale`` would use them; writes them if ``save_prompts`` is given."""
     options = _options(options, named)
-    with _open(src, options) as source:
+    with open_input(src, options) as source:
         setup = prepare(source, None, options, to_file=False)
         prompts = prompts_of(source, setup, survey(source, setup))
-        _save(setup, prompts)
+        keep_prompts(setup, prompts)
         return prompts
 
 
@@ -163,9 +158,10 @@ class KeptModel:
         cancel: CancelToken | None = None,
     ) -> UpscaleResult:
         """As the function ``upscale``."""
-        return _upscale(src, dst, options or Options(), self._backbone_for, on_event, cancel)
+        return _upscale(src, dst, options or Options(), self.backbone_for, on_event, cancel)
 
-    def _backbone_for(self, setup: Setup) -> Backbone[Any]:
+    def backbone_for(self, setup: Setup) -> Backbone[Any]:
+        """The model of this run: the one that is loaded, if it is the same."""
         options = setup.options
         wanted = (options.model, options.device, options.precision, options.model_dir)
         if self._loaded is None or self._loaded[0] != wanted:
@@ -191,128 +187,21 @@ def _upscale(
     """Decide everything, then load the model, then work: what cannot be done is said at once."""
     if options.dry_run:
         raise InvalidOptions("dry_run asks for a plan, not for an image: call plan() instead")
-    with _open(src, options) as source:
+    with open_input(src, options) as source:
         setup = prepare(source, dst, options, to_file=_is_path(src) or dst is not None)
         emit = on_event or _ignore
         emit(setup.plan)
-        run = _Run(load(setup), source, setup, emit, cancel or CancelToken())
-        image, path = None, None
-        if setup.output is not None:
-            run.into_file()
-            path = setup.output.path
-        elif not isinstance(src, (str, os.PathLike)):
+        run = Upscaling(load(setup), source, setup, emit, cancel or CancelToken())
+        if setup.output is None:
+            assert not isinstance(src, (str, os.PathLike))
             image = as_given(run.into_memory(), src)
-        run.note()
-        return UpscaleResult(image=image, path=path, manifest=run.manifest.record())
-
-
-class _Run:
-    """One image on its way through the model."""
-
-    def __init__(
-        self, backbone: Backbone[Any], source: Source, setup: Setup, emit: EventSink, cancel: CancelToken
-    ) -> None:
-        self.backbone, self.source, self.setup = backbone, source, setup
-        self.emit, self.cancel = emit, cancel
-        self.manifest = Manifest(setup, backbone)
-        self.prompts: Sequence[Prompt] = ()
-        self.done, self.eta = 0, Eta()
-
-    def into_file(self) -> None:
-        """Write every block; the file gets its name when all are there and verified."""
-        assert self.setup.output is not None
-        with open_output(self.setup.output) as writer:
-            for block, piece in self.pieces():
-                with self.manifest.timed("writing"):
-                    target = self.setup.target_of(block.core)
-                    writer.write(piece.array, target, alpha=piece.alpha, valid=piece.valid)
-            self.stage("verifying")
-            writer.provenance.update(self.manifest.tags())
-        for message in writer.warnings:
-            self.warn(message)
-
-    def into_memory(self) -> NDArray[Any]:
-        """All bands (bands, H, W), alpha where it was."""
-        bands = self.setup.bands
-        planes = np.empty((len(bands.written), *self.setup.size), self.setup.dtype)
-        colours = [bands.position(band) for band in self.setup.colours]
-        for block, piece in self.pieces():
-            rows, cols = self.setup.target_of(block.core).slices
-            planes[colours, rows, cols] = piece.array
-            if piece.alpha is not None and bands.alpha is not None:
-                planes[bands.position(bands.alpha), rows, cols] = piece.alpha
-        return planes
-
-    def pieces(self) -> Iterator[tuple[Block, Finished]]:
-        """The output, block by block."""
-        setup, timed = self.setup, self.manifest.timed
-        self.stage("reading")
-        with timed("reading"):
-            facts = survey(self.source, setup)
-        self.stage("tagging")
-        with timed("tagging"):
-            self.prompts = prompts_of(self.source, setup, facts, self.cancel)
-        self.manifest.stretch = facts.stretch
-        self.manifest.note_prompts(self.prompts)
-        self.stage(setup.stages[2])
-        for block in setup.blocks:
-            with timed("reading"):
-                ends = BlockEnds(self.source, setup, block, facts)
-            with timed("network"):
-                sr = self.rendered(block, ends)
-            with timed("finishing"):
-                piece = ends.finish(sr)
-                del sr
-                self.manifest.observe(piece, block)
-            yield block, piece
-        if not self.manifest.measured:
-            self.warn("the input has no valid pixel; neither has the output")
-
-    def rendered(self, block: Block, ends: BlockEnds) -> NDArray[np.float32]:
-        """The model's image of a block's region."""
-        if ends.empty:
-            self.advance(work_of(block, self.setup.options))
-            return ends.enlarged()
-        prompts = [self.prompts[index] for index in block.tile_ids]
-        return render(self.backbone, ends.image, block, prompts, self.setup.options, self.advance)
-
-    def note(self) -> None:
-        """What is written beside the result, and remembered of the run."""
-        _save(self.setup, self.prompts)
-        if self.setup.options.manifest is not None:
-            self.manifest.write(Path(self.setup.options.manifest))
-        pace.remember(self.setup.kind_of_work, self.setup.work, sum(self.manifest.seconds.values()))
-
-    def advance(self, work: int) -> None:
-        """So much more work is done; stops the run if somebody asked for it."""
-        self.cancel.check()
-        if not work:  # the first of two looks at a tile
-            return
-        self.done += work
-        eta = self.eta.update(self.done, self.setup.work)
-        self.emit(Progress(done=self.done, total=self.setup.work, eta=eta))
-
-    def stage(self, name: str) -> None:
-        """A part of the work begins."""
-        self.cancel.check()
-        stages = self.setup.stages
-        self.emit(Stage(name=name, index=stages.index(name) + 1, count=len(stages)))
-
-    def warn(self, message: str) -> None:
-        """Something that the user should know, and that was not known before."""
-        self.manifest.warnings.append(message)
-        self.emit(Warning(message=message))
-
-
-def _save(setup: Setup, prompts: Sequence[Prompt]) -> None:
-    path = setup.options.save_prompts
-    if path is not None:
-        tiles = setup.canvas.input_tiles
-        save_prompts(path, setup.info.geobox, tiles, prompts, overwrite=setup.options.overwrite)
+            return UpscaleResult(image=image, path=None, manifest=run.note())
+        skipped = not run.into_file(str(src) if isinstance(src, (str, os.PathLike)) else "")
+        return UpscaleResult(image=None, path=setup.output.path, manifest=run.note(), skipped=skipped)
 
 
 @contextmanager
-def _open(src: PathLike | ImageLike, options: Options) -> Iterator[Source]:
+def open_input(src: PathLike | ImageLike, options: Options) -> Iterator[Source]:
     """The input as a source, whatever it is, in which the user's nodata is missing."""
     opened: Source
     if isinstance(src, (str, os.PathLike)):

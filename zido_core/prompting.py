@@ -18,6 +18,9 @@ from .setup import Setup
 from .survey import Survey
 from .tiling.grid import Size, Tile
 
+GLOBAL_SIDE = 1024
+"""Input pixels along the side of what one prompt for all tiles is read from."""
+
 WHOLE_SIDE = 1024
 """Pixels along the longer side of the picture from which words for the whole image are read."""
 
@@ -81,9 +84,9 @@ def _strips(tiles: Sequence[Tile]) -> Iterator[Sequence[Tile]]:
 def global_prompts(source: Source, setup: Setup, survey: Survey, tagger: Tagger) -> list[Prompt]:
     """What the tagger says of the middle of the whole image, for every tile (SeeSR with MultiDiffusion).
 
-    The image is looked at in its own resolution, up to a block: noise and blur do not show in a thumbnail.
+    The image is looked at in its own resolution, up to so much: noise and blur do not show in a thumbnail.
     """
-    height, width = (min(side, setup.block_size) for side in setup.info.size)
+    height, width = (min(side, GLOBAL_SIDE) for side in setup.info.size)
     row, col = (setup.info.size.height - height) // 2, (setup.info.size.width - width) // 2
     middle = read_bands(source, Tile(row, col, height, width), setup.bands.model, survey)
     (prompt,) = tagger.tag(model_image(middle, setup, survey), [Tile(0, 0, height, width)])

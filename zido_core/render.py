@@ -14,14 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 from .backbones.base import Backbone
+from .block_windows import windows_of
 from .blocks import Block
+from .keeping import Keeper, Slot
 from .options import ResolvedOptions
 from .prompts.base import Prompt, Tag
 from .prompts.vocabulary import phrases
 from .sampling.denoise import PromptPlan, denoise
 from .sampling.samplers import EMBEDDED, sampler_for
 from .sampling.schedule import Noise, Scheduler, first_step, under_noise
-from .sampling.windows import Windows, windows_for
 from .tiling.grid import Tile
 from .tiling.noise import START, position_noise
 
@@ -59,13 +60,16 @@ class Bank:
 
 def work_of(block: Block, options: ResolvedOptions) -> int:
     """Units of work of `render`: what the networks compute, in latents times passes."""
-    canvas, tile = block.grid.canvas, block.grid.tile
-    work = canvas.height * canvas.width
+    work = block.grid.canvas.height * block.grid.canvas.width
     if options.diffuses:
-        windows = _windows_of(block, options)
-        count = sum(len(windows.at(step)) for step in range(_first_step(options), options.steps))
-        work += count * _passes(options) * tile.height * tile.width
+        work += _sampling_work(block, options, _first_step(options), options.steps)
     return work
+
+
+def _sampling_work(block: Block, options: ResolvedOptions, start: int, stop: int) -> int:
+    """What the network computes in these steps."""
+    windows, tile = windows_of(block, options), block.grid.tile
+    return sum(len(windows.at(step)) for step in range(start, stop)) * _passes(options) * tile.height * tile.width
 
 
 def render(
@@ -75,11 +79,13 @@ def render(
     prompts: Sequence[Prompt],
     options: ResolvedOptions,
     advance: Callable[[int], None],
+    slot: Slot | None = None,
 ) -> NDArray[np.float32]:
     """Enlarge a region by the model's native factor: (3, h, w) -> (3, factor h, factor w), about [0, 1].
 
     ``prompts`` belong to the tiles of ``block.grid``. ``advance`` is told how much more work is done, in the
-    units of ``work_of``, and may raise Cancelled.
+    units of ``work_of``, and may raise Cancelled. ``slot`` keeps the latents between steps, and may hold those
+    of an earlier run, from which this one goes on.
     """
     bank = Bank.of(prompts, options, backbone.descriptor.prompt_suffix)
     place = Tile(*block.origin, *block.grid.canvas)
@@ -89,17 +95,23 @@ def render(
         noise = _noise_of(backbone, block, options.seed)
         scheduler = sampler_for(options.sampler, backbone.schedule, options.steps)
         per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width
+        keeper, first = Keeper(slot, options), _first_step(options)
+        start, latents = keeper.kept((backbone.latent_channels, *block.grid.canvas), backbone.device) or (first, None)
+        if latents is None:
+            latents = _start_of(backbone, condition, scheduler, noise, options)
+        advance(_sampling_work(block, options, first, start))
         latents = denoise(
-            _start_of(backbone, condition, scheduler, noise, options),
+            latents,
             predict=lambda *crops: backbone.predict(condition, *crops),
             retry=lambda *crops: backbone.predict_precisely(condition, *crops),
             scheduler=scheduler,
-            windows=_windows_of(block, options),
+            windows=windows_of(block, options),
             prompts=bank.plan,
             guidance_scale=options.guidance_scale,
             tile_batch=options.tile_batch or AUTO_BATCH,
             noise=noise,
-            start=_first_step(options),
+            start=start,
+            on_step=keeper,
             on_tiles=lambda count: advance(count * per_window),
         )
     return backbone.decode(condition, latents, fidelity=options.fidelity)
@@ -133,10 +145,6 @@ def _ended(text: str, user: str, suffix: str) -> str:
 def _passes(options: ResolvedOptions) -> int:
     """How often the network looks at a window in a step."""
     return 1 if options.guidance_scale == 1 else 2
-
-
-def _windows_of(block: Block, options: ResolvedOptions) -> Windows:
-    return windows_for(options.fusion, block.grid, weights=options.tile_weights, steps=options.steps, seed=options.seed)
 
 
 def _noise_of(backbone: Backbone[Any], block: Block, seed: int) -> Callable[[int], torch.Tensor]:

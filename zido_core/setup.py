@@ -8,28 +8,38 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from . import device as devices
 from . import pace
-from .blocks import Block, Canvas, blocks_of, canvas_of
+from .blocks import MARGIN, Canvas, Layout, canvas_of, layout_of
 from .catalog import ModelDescriptor, describe
+from .color import REACH
 from .errors import InvalidOptions, OutputNotWritable
 from .job import Plan
 from .options import Options, ResolvedOptions, resolve
+from .pieces import FRACTIONAL_MARGIN, PIECE, Pieces
 from .prompts.compose import Region
 from .prompts.regions import load_regions
 from .raster.band_plan import BandPlan, plan_bands
 from .raster.output import OutputSpec
 from .raster.radiometry import limits_of
 from .raster.source import Source, SourceInfo
-from .raster.target import choose_output
+from .raster.target import check_room, choose_output
 from .render import work_of
 from .tiling.grid import Size, Tile
+from .work.folder import taken_by, work_folder
 
 BLOCK_SIZE = 4096
 """Output pixels at the native scale along the side of a block: bounds the memory of a run."""
+
+LEAST_BLOCK = 1024
+"""So small a block at least, where nobody says anything."""
+
+SHARE = 0.6
+"""Share of the device's memory that a block may take, where nobody says anything."""
 
 BASE_BYTES = 450 * 2**20
 """Memory of the process with everything loaded."""
@@ -42,6 +52,8 @@ PROMPT_MODES = ("local", "global", "none")
 class Setup:
     """A run, decided."""
 
+    asked: Options
+    """What the user said."""
     options: ResolvedOptions
     """All of them concrete, device and precision too."""
     descriptor: ModelDescriptor
@@ -56,6 +68,8 @@ class Setup:
     """Data type of the output."""
     canvas: Canvas
     """The tiles."""
+    block_size: int
+    """Side of a block's core, output pixels at the native scale."""
     regions: tuple[Region, ...]
     """Prompts of a file."""
     output: OutputSpec | None
@@ -66,15 +80,30 @@ class Setup:
         """Size at the model's own factor."""
         return self.info.size.scaled(self.descriptor.native_scale)
 
-    @property
-    def block_size(self) -> int:
-        """Side of a block's core, input pixels."""
-        return BLOCK_SIZE // self.descriptor.native_scale
+    @cached_property
+    def blocks(self) -> Layout:
+        """What is denoised together; neighbours are blended as wide as neighbouring tiles are."""
+        factor, options = self.descriptor.native_scale, self.options
+        moving = options.fusion in ("spot", "spot-hybrid")
+        return layout_of(
+            self.canvas,
+            max(1, self.block_size // factor),
+            reach=max(MARGIN, -(-options.tile_overlap // (2 * factor))),
+            halo=MARGIN + (options.tile_size // factor if moving else 0),  # windows in an extent lie in the region
+        )
 
     @cached_property
-    def blocks(self) -> tuple[Block, ...]:
-        """What is denoised together."""
-        return tuple(blocks_of(self.canvas, self.block_size))
+    def pieces(self) -> Pieces:
+        """What is finished at a time; the same whatever the blocks are."""
+        factor = self.descriptor.native_scale
+        whole_factor = all(large % small == 0 for large, small in zip(self.size, self.info.size, strict=True))
+        local = self.options.color_fix in ("wavelet", "lab")
+        return Pieces(
+            size=self.info.size,
+            side=PIECE // factor,
+            margin=MARGIN if whole_factor else FRACTIONAL_MARGIN,
+            sight=-(-REACH // factor) + 2 if local else 0,
+        )
 
     @cached_property
     def colours(self) -> tuple[int, ...]:
@@ -107,12 +136,23 @@ class Setup:
     def stages(self) -> tuple[str, ...]:
         """The parts of the work, in words."""
         main = "denoising" if self.options.diffuses else "enlarging"
-        return ("reading", "tagging", main, *(() if self.output is None else ("verifying",)))
+        return ("reading", "tagging", main, "finishing", *(() if self.output is None else ("verifying",)))
 
     @cached_property
     def work(self) -> int:
-        """Units of work of all blocks."""
-        return sum(work_of(block, self.options) for block in self.blocks)
+        """Units of work of all blocks and pieces."""
+        blocks = sum(work_of(block, self.options) for block in self.blocks)
+        return blocks + sum(piece.work for piece in self.pieces)
+
+    @property
+    def work_bytes(self) -> int:
+        """Room on the disk for all blocks, where there are several; they are needed until the output is complete."""
+        if self.output is None or len(self.blocks) == 1:
+            return 0
+        (height, width), factor = self.native_size, self.descriptor.native_scale
+        (rows, cols), (down, along) = self.blocks.shape, self.blocks.reach
+        tall, wide = height + 2 * (rows - 1) * down * factor, width + 2 * (cols - 1) * along * factor
+        return tall * wide * 3 * np.dtype(np.float32).itemsize
 
     @property
     def plan(self) -> Plan:
@@ -125,13 +165,18 @@ class Setup:
             tiles=len(self.canvas.grid),
             tile_size=self.options.tile_size,
             memory_bytes=self.memory,
-            disk_bytes=0 if self.output is None else self.output.room,
+            disk_bytes=0 if self.output is None else self.output.room + self.work_bytes,
             seconds=pace.expected(self.kind_of_work, self.work),
             output=None if self.output is None else str(self.output.path),
             crs=None if georeference is None else georeference.to_string(),
             device=self.options.device,
             warnings=self.warnings,
         )
+
+    def given(self) -> dict[str, Any]:
+        """The options with all that this machine decided, for other processes that share the work; JSON-like."""
+        decided = replace(self.asked, precision=self.options.precision, block_size=self.block_size)
+        return decided.to_dict()
 
     @property
     def kind_of_work(self) -> str:
@@ -152,7 +197,10 @@ class Setup:
     @property
     def memory(self) -> int:
         """Expected peak of memory: that of the largest block."""
+        shown = self.canvas.shown
         largest = max(block.region.height * block.region.width for block in self.blocks)
+        if self.canvas.enlarged:
+            largest = shown.height * shown.width
         in_memory = self.output is None or self.output.format.through != "rasterio"
         numbers = self.size.height * self.size.width * len(self.bands.written) * np.dtype(self.dtype).itemsize
         weights = self.descriptor.weight_bytes * (2 if self.options.precision == "fp32" else 1)
@@ -175,7 +223,8 @@ def prepare(source: Source, dst: str | os.PathLike[str] | None, options: Options
     output = _output(info, dst, resolved, bands, size) if to_file else None
     _check_companions(resolved, info.path, None if output is None else output.path)
     from_file = resolved.prompts not in PROMPT_MODES
-    return Setup(
+    setup = Setup(
+        asked=options,
         options=resolved,
         descriptor=descriptor,
         info=info,
@@ -189,10 +238,28 @@ def prepare(source: Source, dst: str | os.PathLike[str] | None, options: Options
             multiple=descriptor.tile_multiple // stride,
             pixels_per_latent=Fraction(stride, descriptor.native_scale),
             least=descriptor.least_side // stride,
+            most=BLOCK_SIZE // descriptor.native_scale,
         ),
+        block_size=resolved.block_size or _block_size(info, resolved, descriptor),
         regions=load_regions(resolved.prompts, info.geobox) if from_file else (),
         output=output,
     )
+    if output is not None and setup.work_bytes:
+        check_room(output, setup.work_bytes - (taken_by(work_folder(output.path)) if resolved.resume else 0))
+    return setup
+
+
+def _block_size(info: SourceInfo, options: ResolvedOptions, descriptor: ModelDescriptor) -> int:
+    """What the device's memory holds, by the model's own figure; never by what is free just now: one result."""
+    memory = devices.describe_device(options.device).total_bytes
+    sides = [side * descriptor.native_scale for side in info.size]
+    block = BLOCK_SIZE
+    while block > LEAST_BLOCK:
+        height, width = (min(block + 2 * options.tile_size, side) for side in sides)
+        if height * width // descriptor.native_scale**2 * descriptor.bytes_per_pixel <= SHARE * memory:
+            break
+        block //= 2
+    return block
 
 
 def _on_this_machine(options: ResolvedOptions, descriptor: ModelDescriptor) -> ResolvedOptions:
@@ -214,7 +281,7 @@ def _output(
         nodata=options.nodata,
         creation_options=options.creation_options,
         cog=options.cog,
-        overwrite=options.overwrite,
+        overwrite=options.overwrite or options.resume,  # a finished output is looked at before anything is replaced
     )
 
 
@@ -228,7 +295,7 @@ def _check_companions(options: ResolvedOptions, *others: Path | None) -> None:
         if os.path.realpath(path) in taken:
             raise InvalidOptions(f"{name} is {path}, which is another file of this run; choose another name")
         taken.add(os.path.realpath(path))
-        if os.path.exists(path) and not options.overwrite:
+        if os.path.exists(path) and not (options.overwrite or options.resume):
             raise OutputNotWritable(f"{path} exists; give --overwrite to replace it, or choose another name")
         folder = os.path.dirname(os.path.abspath(path))
         if not os.path.isdir(folder) or not os.access(folder, os.W_OK):

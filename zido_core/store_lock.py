@@ -1,4 +1,4 @@
-"""One process at a time changes the model store.
+"""One process at a time changes a folder: the model store, or the work of a job.
 
 The operating system holds the lock, so it ends with its owner, however that one dies.
 """
@@ -31,9 +31,13 @@ class StoreLock:
         *,
         check: Callable[[], None] = lambda: None,
         on_wait: Callable[[str], None] = lambda owner: None,
+        remedy: str = "ZIDO_HOME chooses another folder",
     ) -> None:
-        """``check`` is called while waiting and may raise; ``on_wait`` is told once who has the lock."""
-        self._path, self._check, self._on_wait = path, check, on_wait
+        """``check`` is called while waiting and may raise; ``on_wait`` is told once who has the lock, and may, too.
+
+        ``remedy``: what to do about a folder that cannot be locked.
+        """
+        self._path, self._check, self._on_wait, self._remedy = path, check, on_wait, remedy
         self._file: IO[str] | None = None
 
     def __enter__(self) -> StoreLock:
@@ -42,7 +46,7 @@ class StoreLock:
             self._file = self._path.open("a+", encoding="utf-8")
         except OSError as error:
             raise OutputNotWritable(
-                f"cannot write to {self._path.parent} ({error.strerror}); ZIDO_HOME chooses another folder"
+                f"cannot write to {self._path.parent} ({error.strerror}); {self._remedy}"
             ) from error
         try:
             self._wait(self._file)
@@ -81,8 +85,7 @@ class StoreLock:
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                 return False
             raise OutputNotWritable(
-                f"{self._path.parent} is on a disk without file locks ({error.strerror}); "
-                "ZIDO_HOME chooses a folder on another one"
+                f"{self._path.parent} is on a disk without file locks ({error.strerror}); {self._remedy}"
             ) from error
         return True
 

@@ -73,7 +73,7 @@ class PartFile:
         os.replace(self.path, self.target)
         for stale in {f"{self.target}{suffix}" for suffix in SIDECARS} - set(fresh.values()):
             Path(stale).unlink(missing_ok=True)
-        _sync_folder(folder)
+        sync_folder(folder)
 
     @property
     def written(self) -> int:
@@ -121,7 +121,7 @@ def _sync(path: str) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the rename itself survive a power cut; Windows has no such call, some network drives refuse."""
     if os.name == "nt":
         return

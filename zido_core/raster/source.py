@@ -8,7 +8,7 @@ over as `Raster.alpha`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -184,21 +184,25 @@ class Raster:
         )
 
     @classmethod
-    def stack(cls, parts: Sequence[Raster]) -> Raster:
-        """One raster of strips, from top to bottom."""
+    def stack(cls, parts: Sequence[Raster], axis: int = 0) -> Raster:
+        """One raster of parts, from top to bottom, or with ``axis`` 1 from left to right."""
         mixed = any(part.band_valid is not None for part in parts)
         alphas = [part.alpha for part in parts if part.alpha is not None]
         return cls(
-            array=np.concatenate([part.array for part in parts], axis=1),
-            valid=np.concatenate([part.valid for part in parts]),
-            band_valid=np.concatenate([part.every_band_valid for part in parts], axis=1) if mixed else None,
-            alpha=np.concatenate(alphas) if alphas else None,
+            array=np.concatenate([part.array for part in parts], axis=axis + 1),
+            valid=np.concatenate([part.valid for part in parts], axis=axis),
+            band_valid=np.concatenate([part.every_band_valid for part in parts], axis=axis + 1) if mixed else None,
+            alpha=np.concatenate(alphas, axis=axis) if alphas else None,
         )
 
     @property
     def every_band_valid(self) -> NDArray[np.bool_]:
         """(bands, height, width) validity, also where it is the same for all bands."""
         return np.broadcast_to(self.valid, self.array.shape) if self.band_valid is None else self.band_valid
+
+
+SAMPLED_COLS = 8192
+"""Columns that `Source.thumbnail` reads at a time."""
 
 
 class Source(ABC):
@@ -268,6 +272,12 @@ class Source(ABC):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _runs(places: NDArray[np.intp], side: int) -> Iterator[NDArray[np.intp]]:
+    """Ascending places, those together that lie between two multiples of ``side``."""
+    groups = places // side
+    yield from np.split(places, np.flatnonzero(np.diff(groups)) + 1)
 
 
 def _spread(length: int, count: int) -> NDArray[np.intp]:

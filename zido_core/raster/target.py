@@ -76,7 +76,7 @@ def choose_output(
     spec = replace(spec, warnings=_losses(spec, info))
     _check_options(spec)
     _check_place(spec, info.path)
-    _check_room(spec, reserve)
+    check_room(spec, reserve)
     rehearse(spec)
     return spec
 
@@ -89,9 +89,7 @@ def default_name(info: SourceInfo, scale: float, suffix: str) -> str:
 def rehearse(spec: OutputSpec) -> None:
     """Write a few pixels of such a file to a temporary folder, to find wrong options now, not at the end."""
     with tempfile.TemporaryDirectory(prefix="zido-") as folder:
-        small = replace(
-            spec, geobox=spec.geobox.resized(REHEARSAL), path=Path(folder, "rehearsal" + spec.path.suffix)
-        )
+        small = replace(spec, geobox=spec.geobox.resized(REHEARSAL), path=Path(folder, "rehearsal" + spec.path.suffix))
         whole = Tile.whole(REHEARSAL)
         array = np.zeros((spec.count - (spec.alpha is not None), *REHEARSAL), spec.dtype)
         alpha = None if spec.alpha is None else array[0]
@@ -174,7 +172,8 @@ def _check_place(spec: OutputSpec, source: Path | None) -> None:
         raise OutputNotWritable(f"cannot write {path}: {why}; choose another output") from error
 
 
-def _check_room(spec: OutputSpec, reserve: int) -> None:
+def check_room(spec: OutputSpec, reserve: int = 0) -> None:
+    """Raise OutputNotWritable unless there is room for the output and so many bytes more."""
     folder = Path(os.path.realpath(spec.path)).parent
     needed, free = spec.room + reserve, shutil.disk_usage(folder).free
     if free < needed:

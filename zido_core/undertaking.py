@@ -1,0 +1,90 @@
+"""The work folder of one run: begun when needed, continued if asked for and the same, locked, removed when done."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any, Self
+
+from .errors import InvalidOptions, OutputNotWritable
+from .fingerprint import difference
+from .job import CancelToken
+from .options import ResolvedOptions
+from .store_lock import StoreLock
+from .work.folder import Description, WorkFolder
+
+
+class Undertaking:
+    """A context manager; leaving it with an error keeps what is done, leaving it without removes it."""
+
+    def __init__(
+        self, folder: WorkFolder, description: Description, options: ResolvedOptions, cancel: CancelToken
+    ) -> None:
+        self.folder, self.description = folder, description
+        self.continued = False
+        """Whether there is work of an earlier run."""
+        self._options, self._cancel = options, cancel
+        self._held = ExitStack()
+        self._lock: StoreLock | None = None
+
+    def __enter__(self) -> Self:
+        with self._held:
+            if self.folder.path.is_dir():
+                self._take()
+                self._look()
+            self._held = self._held.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        over = kind is None and not self._options.keep_work
+        with self._held:
+            if self._lock is None:
+                return
+            if over:
+                self.folder.remove()
+            elif self.folder.exists:
+                with suppress(OSError):  # a full disk must not hide what happened
+                    self.folder.journal.add(event="done" if kind is None else kind.__name__)
+                self._cancel.work = None if kind is None else str(self.folder.path)
+        if over and os.name == "nt":  # which does not remove a lock that is held
+            self.folder.remove()
+
+    def begin(self) -> None:
+        """Make the folder, if it is not there yet."""
+        if self._lock is None:
+            self.folder.make()
+            self._take()
+        if not self.continued:
+            self.folder.describe(self.description)
+            self.continued = True
+
+    def _take(self) -> None:
+        self._lock = self._held.enter_context(self.folder.lock())
+
+    def _look(self) -> None:
+        """Continue what is there, or make room, or say why neither can be."""
+        if not self.folder.exists:
+            return
+        if self._options.resume:
+            self._compare()
+            self.folder.journal.add(event="continued")
+            self.continued = True
+        elif self._options.overwrite:
+            self.folder.clear()
+        else:
+            raise OutputNotWritable(
+                f"there is unfinished work in {self.folder.path}; continue it with --resume, or start anew with "
+                "--overwrite"
+            )
+
+    def _compare(self) -> None:
+        begun: dict[str, Any] = self.folder.description().fingerprint
+        differs = difference(begun, self.description.fingerprint)
+        if differs is not None:
+            raise InvalidOptions(
+                f"{self.folder.path} cannot be continued: {differs}; make it the same again, or start anew with "
+                "--overwrite and without --resume"
+            )

@@ -1,0 +1,247 @@
+"""One image on its way through the model: all blocks are computed, then all pieces of the output are finished."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import pace
+from .assembly import assembled
+from .backbones.base import Backbone
+from .compute import compute_block
+from .errors import OutputNotWritable
+from .facts import Facts, load_facts, save_facts
+from .fingerprint import identity
+from .finish import Finished
+from .job import CancelToken, Eta, EventSink, Progress, Stage, Warning  # noqa: A004 - the event
+from .manifest import Manifest
+from .pieces import Piece
+from .prompting import prompts_of
+from .prompts.base import Prompt
+from .prompts.regions import save_prompts
+from .raster.provenance import provenance_of
+from .raster.source import Source
+from .raster.writer import open_output
+from .render import work_of
+from .setup import Setup
+from .survey import survey
+from .undertaking import Undertaking
+from .work.folder import Description, WorkFolder, work_folder
+from .work.store import BlockStore, FolderStore, LatentsSlot, MemoryStore
+
+
+class Upscaling:
+    """One run."""
+
+    def __init__(
+        self, backbone: Backbone[Any], source: Source, setup: Setup, emit: EventSink, cancel: CancelToken
+    ) -> None:
+        self.backbone, self.source, self.setup = backbone, source, setup
+        self.emit, self.cancel = emit, cancel
+        self.manifest = Manifest(setup, backbone)
+        self.facts: Facts | None = None
+        self.eta = Eta()
+        self.done = self.earlier = 0
+
+    def into_file(self, address: str) -> bool:
+        """Make the file, which gets its name when it is complete and verified; False if it was there before.
+
+        ``address``: what the input is called, so that other processes find it; empty for images in memory.
+        """
+        output = self.setup.output
+        assert output is not None
+        if self.finished_before():
+            return False
+        with self.undertaking(address) as work, ExitStack() as opened:
+            store = self.store_for(work, opened)
+            self.compute(store, work)
+            writer = opened.enter_context(open_output(replace(output, overwrite=self.may_replace)))
+            for piece, finished in self.finished(store):
+                with self.manifest.timed("writing"):
+                    target = self.setup.target_of(piece.core)
+                    writer.write(finished.array, target, alpha=finished.alpha, valid=finished.valid)
+            self.stage("verifying")
+            writer.provenance.update(self.manifest.tags())
+        for message in writer.warnings:
+            self.warn(message)
+        return True
+
+    def into_memory(self) -> NDArray[Any]:
+        """All bands (bands, H, W), alpha where it was."""
+        bands, store = self.setup.bands, MemoryStore()
+        self.compute(store)
+        planes = np.empty((len(bands.written), *self.setup.size), self.setup.dtype)
+        colours = [bands.position(band) for band in self.setup.colours]
+        for piece, finished in self.finished(store):
+            rows, cols = self.setup.target_of(piece.core).slices
+            planes[colours, rows, cols] = finished.array
+            if finished.alpha is not None and bands.alpha is not None:
+                planes[bands.position(bands.alpha), rows, cols] = finished.alpha
+        return planes
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether the user allowed to replace an existing output; ``resume`` alone does not."""
+        return self.setup.options.overwrite
+
+    def finished_before(self) -> bool:
+        """Whether the very output of this job is there already, and work on it was to be resumed."""
+        output = self.setup.output
+        if output is None or not self.setup.options.resume or not output.path.exists():
+            return False
+        if provenance_of(output.path).get("FINGERPRINT") == identity(self.manifest.fingerprint):
+            return True
+        if self.may_replace:
+            return False
+        raise OutputNotWritable(
+            f"{output.path} exists, and is not what this job makes (another input, other options or another model); "
+            "give --overwrite to replace it, or another output"
+        )
+
+    def undertaking(self, address: str) -> Undertaking:
+        """The work folder beside the output."""
+        setup = self.setup
+        assert setup.output is not None
+        description = Description(
+            input=os.path.abspath(address) if os.path.exists(address) else address,
+            output=str(setup.output.path),
+            options=setup.given(),
+            blocks=len(setup.blocks),
+            fingerprint=self.manifest.fingerprint,
+        )
+        return Undertaking(WorkFolder(work_folder(setup.output.path)), description, setup.options, self.cancel)
+
+    def store_for(self, work: Undertaking, opened: ExitStack) -> BlockStore:
+        """Several blocks wait on the disk; one does not, but a long one is kept there between its steps."""
+        if len(self.setup.blocks) > 1:
+            work.begin()
+            store = FolderStore(work.folder)
+            opened.callback(store.close)
+            return store
+
+        def keep() -> None:
+            work.begin()
+            self.keep_facts(work)
+
+        return MemoryStore(lambda index: LatentsSlot(work.folder.latents(index), keep))
+
+    def keep_facts(self, work: Undertaking) -> None:
+        """In the work folder, unless they came from there."""
+        if self.facts is not None and load_facts(work.folder) is None:
+            save_facts(work.folder, self.facts)
+
+    def compute(self, store: BlockStore, work: Undertaking | None = None) -> None:
+        """All blocks that an earlier run has not computed."""
+        setup = self.setup
+        facts = self.facts = self.known(work)
+        self.manifest.stretch = facts.survey.stretch
+        self.manifest.note_prompts(facts.prompts)
+        if work is not None and isinstance(store, FolderStore):
+            self.keep_facts(work)
+        self.stage(setup.stages[2])
+        there = self.there(store)
+        for block in setup.blocks:
+            if block.index in there:
+                continue
+            began = time.monotonic()
+            with self.manifest.timed("network"):
+                image = compute_block(
+                    self.backbone,
+                    self.source,
+                    setup,
+                    facts,
+                    block,
+                    advance=self.advance,
+                    slot=store.slot(block.index),
+                )
+            with self.manifest.timed("keeping"):
+                store.put(block.index, image, time.monotonic() - began)
+
+    def known(self, work: Undertaking | None) -> Facts:
+        """The facts of the input: of an earlier run, or measured now."""
+        self.stage("reading")
+        kept = load_facts(work.folder) if work is not None and work.continued else None
+        if kept is not None:
+            self.stage("tagging")
+            return kept
+        with self.manifest.timed("reading"):
+            found = survey(self.source, self.setup)
+        self.stage("tagging")
+        with self.manifest.timed("tagging"):
+            return Facts(survey=found, prompts=prompts_of(self.source, self.setup, found, self.cancel))
+
+    def there(self, store: BlockStore) -> set[int]:
+        """The blocks that an earlier run has computed and that can be read."""
+        if not isinstance(store, FolderStore):
+            return set()
+        found = set()
+        for block in self.setup.blocks:
+            self.cancel.check()
+            if store.holds(block.index):
+                found.add(block.index)
+                self.earlier += work_of(block, self.setup.options)
+        self.advance(self.earlier)
+        return found
+
+    def finished(self, store: BlockStore) -> Iterator[tuple[Piece, Finished]]:
+        """The output, piece by piece."""
+        assert self.facts is not None
+        self.stage("finishing")
+        pieces = assembled(self.source, self.setup, self.facts, store.read, check=self.cancel.check)
+        while True:
+            with self.manifest.timed("finishing"):
+                found = next(pieces, None)
+                if found is None:
+                    break
+                piece, finished = found
+                self.manifest.observe(finished, piece.core)
+            yield piece, finished
+            self.advance(piece.work)
+        if not self.manifest.measured:
+            self.warn("the input has no valid pixel; neither has the output")
+
+    def note(self) -> Mapping[str, Any]:
+        """Write what belongs beside the result, remember the pace; returns how it was made."""
+        if self.facts is not None:
+            keep_prompts(self.setup, self.facts.prompts)
+            if self.setup.options.manifest is not None:
+                self.manifest.write(Path(self.setup.options.manifest))
+            work = self.setup.work - self.earlier
+            pace.remember(self.setup.kind_of_work, work, sum(self.manifest.seconds.values()))
+        return self.manifest.record()
+
+    def advance(self, work: int) -> None:
+        """So much more work is done; stops the run if somebody asked for it."""
+        self.cancel.check()
+        if not work:  # the first of two looks at a tile
+            return
+        self.done += work
+        eta = self.eta.update(self.done, self.setup.work)
+        self.emit(Progress(done=self.done, total=self.setup.work, eta=eta))
+
+    def stage(self, name: str) -> None:
+        """A part of the work begins."""
+        self.cancel.check()
+        stages = self.setup.stages
+        self.emit(Stage(name=name, index=stages.index(name) + 1, count=len(stages)))
+
+    def warn(self, message: str) -> None:
+        """Something that the user should know, and that was not known before."""
+        self.manifest.warnings.append(message)
+        self.emit(Warning(message=message))
+
+
+def keep_prompts(setup: Setup, prompts: Sequence[Prompt]) -> None:
+    """Write the prompts of all tiles, if the user asked for them."""
+    path = setup.options.save_prompts
+    if path is not None:
+        replaced = setup.options.overwrite or setup.options.resume
+        save_prompts(path, setup.info.geobox, setup.canvas.input_tiles, prompts, overwrite=replaced)

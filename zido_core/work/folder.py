@@ -1,0 +1,134 @@
+"""The folder beside an unfinished output that holds what is done of it::
+
+    fields_x4.tif.zido/
+        job.json             what is to be done: input, output, options, and the fingerprint of all that counts
+        facts.json           what was measured of the whole input, and the prompts of all tiles
+        facts.embeddings     what taggers saw, for models that attend to it
+        journal.jsonl        what was done when
+        blocks/000017.block      the model's image of a block, complete and checked by CRC-32
+        blocks/000018.latents    the state of a block between two steps
+        lock                 held by the process at work; the system lets go of it however that one ends
+
+Everything but the journal appears complete or not at all. Whoever computes a block needs the folder and the input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError, OutputNotWritable
+from ..store_lock import StoreLock
+from .records import Journal, load_record, save_record
+
+SUFFIX = ".zido"
+"""What the name of an output gets."""
+
+VERSION = 1
+"""Of the folder's layout; another is not continued."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A job, so that any process can compute any of its blocks."""
+
+    input: str
+    """Absolute path, or address."""
+    output: str
+    """Absolute path."""
+    options: dict[str, Any]
+    """Those of ``Options.to_dict``, with all that the machine decided."""
+    blocks: int
+    """How many there are."""
+    fingerprint: dict[str, Any]
+    """All that the result depends on; see ``fingerprint``."""
+    version: int = VERSION
+    """Of the layout."""
+
+
+class WorkFolder:
+    """One such folder, there or not yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = Journal(path / "journal.jsonl")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything to continue."""
+        return (self.path / "job.json").exists()
+
+    def make(self) -> None:
+        """Make the folder, empty, unless it is there."""
+        try:
+            self.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputNotWritable(f"cannot make the work folder {self.path}: {error.strerror}") from error
+
+    def describe(self, description: Description) -> None:
+        """Say what is to be done here; from now on it can be continued."""
+        save_record(self.path / "job.json", asdict(description))
+        self.journal.add(event="begun", process=os.getpid())
+
+    def description(self) -> Description:
+        """What is to be done here."""
+        record = load_record(self.path / "job.json")
+        if record is None or record.get("version") != VERSION:
+            raise ConfigurationError(
+                f"{self.path} holds no job that this version of zido can continue; start anew with --overwrite"
+            )
+        return Description(**record)
+
+    def lock(self, name: str = "lock") -> StoreLock:
+        """While this context lasts, no other process works here; an error if one does."""
+
+        def refuse(owner: str) -> None:
+            raise OutputNotWritable(f"{owner} is working in {self.path}; wait for it, or stop it first")
+
+        return StoreLock(self.path / name, on_wait=refuse, remedy="choose another folder for the output")
+
+    def block(self, index: int) -> Path:
+        """The finished image of a block."""
+        return self.path / "blocks" / f"{index:06d}.block"
+
+    def latents(self, index: int) -> Path:
+        """The state of a block between two steps."""
+        return self.path / "blocks" / f"{index:06d}.latents"
+
+    def clear(self) -> None:
+        """Remove all work; the lock stays, and what somebody else put there."""
+        for pattern in ("job.json", "facts.*", "journal*.jsonl", ".*.part-*"):
+            for path in self.path.glob(pattern):
+                path.unlink()
+        shutil.rmtree(self.path / "blocks", ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove the folder with all work; only who holds its lock may."""
+        self.clear()
+        with contextlib.suppress(OSError):  # something of somebody else's is in it
+            (self.path / "lock").unlink(missing_ok=True)
+            self.path.rmdir()
+
+
+def work_folder(output: Path) -> Path:
+    """Where the work of an output lies; beside the file itself where the output is a link to one."""
+    return Path(f"{os.path.realpath(output)}{SUFFIX}")
+
+
+def taken_by(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def find_work(place: Path) -> Iterator[WorkFolder]:
+    """The work folders that a path means: itself, that of an output, or all in a folder."""
+    if place.suffix == SUFFIX or not place.is_dir():
+        found = [WorkFolder(place if place.suffix == SUFFIX else work_folder(place))]
+    else:
+        found = [WorkFolder(path) for path in sorted(place.glob(f"*{SUFFIX}"))]
+    return (folder for folder in found if folder.exists)

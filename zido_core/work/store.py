@@ -1,0 +1,125 @@
+"""Where the model's images of blocks wait until all are there: in memory, or in the work folder.
+
+An image is that of a block's extent, (3, height, width) float32 at the model's scale.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..raster.atomic import disk_full, is_disk_full
+from ..tiling.grid import Tile
+from .array_file import ArrayFile, DamagedFile, load_array, save_array
+from .folder import WorkFolder
+
+OPEN_FILES = 8
+"""Files that stay open for the next window."""
+
+
+class BlockStore(Protocol):
+    """Images of blocks by their index."""
+
+    def put(self, index: int, image: NDArray[np.float32], seconds: float) -> None:
+        """Keep a finished block; ``seconds``: how long it took."""
+        ...
+
+    def read(self, index: int, window: Tile) -> NDArray[np.float32]:
+        """A part of a block, in its own pixels."""
+        ...
+
+    def slot(self, index: int) -> LatentsSlot | None:
+        """Where the state of a block is kept while it is computed; None: nowhere."""
+        ...
+
+
+class MemoryStore:
+    """For images in memory, and for those of one block."""
+
+    def __init__(self, slot: Callable[[int], LatentsSlot | None] = lambda index: None) -> None:
+        self._images: dict[int, NDArray[np.float32]] = {}
+        self._slot = slot
+
+    def put(self, index: int, image: NDArray[np.float32], seconds: float) -> None:
+        self._images[index] = image
+
+    def read(self, index: int, window: Tile) -> NDArray[np.float32]:
+        return self._images[index][:, *window.slices]
+
+    def slot(self, index: int) -> LatentsSlot | None:
+        return self._slot(index)
+
+
+class FolderStore:
+    """In files, each complete and checked whenever it is read. Any number of processes may put blocks."""
+
+    def __init__(self, folder: WorkFolder) -> None:
+        self._folder = folder
+        self._files: OrderedDict[int, ArrayFile] = OrderedDict()
+
+    def put(self, index: int, image: NDArray[np.float32], seconds: float) -> None:
+        path = self._folder.block(index)
+        try:
+            checksum = save_array(path, image, block=index)
+            self._folder.journal.add(event="block", block=index, crc=checksum, seconds=round(seconds, 3))
+        except OSError as error:
+            if is_disk_full(error, self._folder.path):
+                raise disk_full(self._folder.path, image.nbytes) from error
+            raise
+        self._folder.latents(index).unlink(missing_ok=True)
+
+    def read(self, index: int, window: Tile) -> NDArray[np.float32]:
+        return self._file(index).read(window)
+
+    def slot(self, index: int) -> LatentsSlot | None:
+        return LatentsSlot(self._folder.latents(index))
+
+    def holds(self, index: int) -> bool:
+        """Whether the block is complete; a damaged file goes, so that the block is computed again."""
+        path = self._folder.block(index)
+        try:
+            with ArrayFile(path) as file:
+                file.check()
+        except FileNotFoundError:
+            return False
+        except DamagedFile:
+            self._folder.journal.add(event="damaged", block=index)
+            path.unlink()
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close all files."""
+        while self._files:
+            self._files.popitem()[1].close()
+
+    def _file(self, index: int) -> ArrayFile:
+        if index not in self._files:
+            self._files[index] = ArrayFile(self._folder.block(index))
+            if len(self._files) > OPEN_FILES:
+                self._files.popitem(last=False)[1].close()
+        self._files.move_to_end(index)
+        return self._files[index]
+
+
+class LatentsSlot:
+    """The file with the state of one running block."""
+
+    def __init__(self, path: Path, prepare: Callable[[], None] = lambda: None) -> None:
+        """``prepare`` is called before anything is written."""
+        self._path, self._prepare = path, prepare
+
+    def load(self) -> tuple[int, NDArray[np.float32]] | None:
+        """See ``keeping.Slot``."""
+        found = load_array(self._path)
+        return None if found is None else (int(found[1]["step"]), found[0])
+
+    def save(self, step: int, latents: NDArray[np.float32]) -> None:
+        """See ``keeping.Slot``."""
+        self._prepare()
+        save_array(self._path, latents, step=step)

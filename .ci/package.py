@@ -103,11 +103,12 @@ def _faults_of_metadata(text: str, names: set[str]) -> Iterator[str]:
             yield f"metadata.txt has {key}={told.get(key)}, and pyproject.toml {url} = {urls.get(url)}"
 
 
-def findings(path: Path) -> list[str]:
-    """What the repository's scanners say of the unpacked zip."""
+def findings(*paths: Path) -> list[str]:
+    """What the repository's scanners say of zips that are unpacked over one another."""
     with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
+        for path in paths:
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(folder)
         return [*_bandit(folder), *_secrets(folder)]
 
 

@@ -13,7 +13,7 @@ TORCH = $(VENV)/.torch
 CORE = $(VENV)/.core
 DEV = $(VENV)/.dev
 
-.PHONY: help demo test lint clean docs qgis-plugin gimp-plugin
+.PHONY: help demo test test-hosts lint clean docs qgis-plugin gimp-plugin
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -26,8 +26,13 @@ demo: $(CORE) ## upscale examples/houses.tif; prints where the result and its be
 	@echo "Result:       $(CURDIR)/demo/houses_x4.tif"
 	@echo "Before/after: $(CURDIR)/demo/before-after.png"
 
-test: lint ## check the code, then run all tests
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(PYTEST_ARGS)
+test: lint ## check the code, then run all tests but those in QGIS and GIMP
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(PYTEST_ARGS) \
+		--ignore-glob='*/test_qgis_*.py' --ignore-glob='*/test_gimp_*.py'
+
+test-hosts: $(DEV) ## run the tests in the real QGIS and GIMP, which .ci/hosts installs; fails where one is missing
+	@ZIDO_REQUIRE_HOSTS=1 ZIDO_PYTHON="$(CURDIR)/$(BIN)/python" OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
+		$(BIN)/python -m pytest $(PYTEST_ARGS) --dist loadfile tests/test_qgis_*.py tests/test_gimp_*.py
 
 lint: $(DEV) ## ruff, import-linter, mypy
 	@$(BIN)/ruff check .
@@ -35,7 +40,7 @@ lint: $(DEV) ## ruff, import-linter, mypy
 	@$(BIN)/mypy
 	@mkdir -p $(VENV)/host
 	@ln -sfn "$(CURDIR)" $(VENV)/host/zido # what hosts load is a part of the package zido
-	@MYPYPATH=$(VENV)/host $(BIN)/mypy -p zido.plugin
+	@MYPYPATH=$(VENV)/host $(BIN)/mypy -p zido.plugin -p zido.qgis
 
 docs: $(CORE) ## write docs/help.txt anew, from the options
 	@COLUMNS=80 $(BIN)/python -m zido_core --help > docs/help.txt

@@ -20,14 +20,12 @@ from .keeping import Keeper, Slot
 from .options import ResolvedOptions
 from .prompts.base import Prompt, Tag
 from .prompts.vocabulary import phrases
+from .sampling.batches import tile_batch, workers
 from .sampling.denoise import PromptPlan, denoise
 from .sampling.samplers import EMBEDDED, sampler_for
 from .sampling.schedule import Noise, Scheduler, first_step, under_noise
 from .tiling.grid import Tile
 from .tiling.noise import START, position_noise
-
-AUTO_BATCH = 8
-"""Tiles per call of the network where the user does not say; halved while memory does not suffice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +106,8 @@ def render(
             windows=windows_of(block, options),
             prompts=bank.plan,
             guidance_scale=options.guidance_scale,
-            tile_batch=options.tile_batch or AUTO_BATCH,
+            tile_batch=tile_batch(options.tile_batch, backbone, block.grid.tile),
+            workers=workers(backbone, block.grid),
             noise=noise,
             start=start,
             on_step=keeper,

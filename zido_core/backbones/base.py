@@ -68,6 +68,9 @@ class Backbone(Protocol[ConditionT]):
     weights_hash: str
     """sha256 of the weights, for the manifest."""
 
+    parallel: bool
+    """Whether ``predict`` may be called from several threads at a time, as it is on a CPU."""
+
     def condition(
         self,
         image: Tensor,

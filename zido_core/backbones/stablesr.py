@@ -6,6 +6,7 @@ what the autoencoder sees of the input into the image, as much as ``fidelity`` s
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,8 +26,11 @@ from .vae import decode_tiled, encode_tiled
 
 
 @dataclass(kw_only=True)
-class Seen:
-    """What the encoder last made of some tiles at a time: both branches of guidance look at the same."""
+class Seen(threading.local):
+    """What the encoder last made of some tiles at a time: both branches of guidance look at the same.
+
+    Each thread has tiles of its own.
+    """
 
     tiles: tuple[Tile, ...] = ()
     time: float = -1.0

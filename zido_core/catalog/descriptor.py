@@ -146,6 +146,10 @@ class ModelDescriptor:
     bytes_per_pixel: int
     """Working memory per input pixel of a block, measured."""
 
+    bytes_per_latent: int = 64_000
+    """Working memory of the denoiser per latent pixel of a tile, in single precision; estimated from the widths of
+    Stable Diffusion's layers: its skip connections, a ControlNet's, and the widest pair of maps in work."""
+
     weight_bytes: int = 0
     """Memory of the loaded weights in half precision."""
 

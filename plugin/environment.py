@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..zido_core import __version__
-from ..zido_core.errors import ModelMissing
-from ..zido_core.folders import home
+from ..zido_core.errors import ModelMissing, ZidoError
 from ..zido_core.job import Event, EventSink
 from . import candidates, managed
 from .probe import ask, fault
@@ -30,7 +29,7 @@ from .torch_build import Kind
 from .wheel import ROOT
 
 NOTE = "python.txt"
-"""File with the path of a Python, in the plugin's folder or in zido's; `zido install-plugin` writes it."""
+"""File in the plugin's folder with the path of a Python; `zido install-plugin` writes it."""
 
 Origin = Literal["setting", "ZIDO_PYTHON", "note", "managed", "PATH"]
 """Who named a Python: the user in a dialog, the variable, `zido install-plugin`, zido itself, or nobody."""
@@ -56,12 +55,9 @@ class Found:
     """Version of PyTorch in it: ``2.13.0+cpu``."""
 
     @property
-    def differs(self) -> bool:
-        """Whether zido there is of another version than this plugin; the worker understands it all the same.
-
-        A managed environment is brought up to date by `create`; others by their owners.
-        """
-        return self.zido != __version__
+    def is_older(self) -> bool:
+        """Whether zido there is older than this plugin. The worker understands newer and older ones all the same."""
+        return _numbers(self.zido) < _numbers(__version__)
 
     def __str__(self) -> str:
         return f"{self.python} ({self.version}, zido {self.zido}, torch {self.torch})"
@@ -87,7 +83,8 @@ class Missing:
 def find(setting: str | None = None) -> Found | Missing:
     """The Python for the worker.
 
-    What the user names, by ``setting`` or by ``ZIDO_PYTHON``, is taken or refused; nothing else is tried then.
+    What the user names, by ``setting`` or by ``ZIDO_PYTHON``, is taken or refused; nothing else is tried then. zido's
+    own environment is brought up to the version of this plugin on the way, which takes seconds after an update.
     """
     for origin, python in (("setting", setting), ("ZIDO_PYTHON", os.environ.get("ZIDO_PYTHON"))):
         if python:
@@ -97,11 +94,11 @@ def find(setting: str | None = None) -> Found | Missing:
     for origin, python in _automatic():
         found = _look(python, origin)
         if isinstance(found, Found):
-            return found
+            return _renewed(found) if origin == "managed" and found.is_older else found
         looked.append(found)
     return Missing(
         reason="No Python with zido was found on this computer.",
-        advice='Let zido create its environment, or run "pip install" in a Python of your own and choose that one.',
+        advice="Let zido create its environment, or choose a Python in which you have installed zido.",
         looked=tuple(looked),
     )
 
@@ -133,27 +130,23 @@ def create(
     return _sure(python)
 
 
-def refresh(*, on_event: EventSink | None = None, cancelled: Callable[[], bool] | None = None) -> Found:
-    """Bring zido's own environment to the version of this plugin; seconds. End the worker before."""
-    return _sure(managed.refresh(on_event=on_event or _ignore, cancelled=cancelled or _never))
-
-
 def remove() -> bool:
     """Delete zido's own environment; returns whether there was one. End the worker before."""
     return managed.remove()
 
 
-def notes() -> tuple[Path, ...]:
-    """Where the path of a Python may be noted: beside the plugin, and for all hosts."""
-    return ROOT / NOTE, home() / NOTE
+def _renewed(found: Found) -> Found:
+    """The environment with zido of this plugin; as it is where that cannot be done, such as for lack of a package."""
+    with contextlib.suppress(ZidoError, OSError):
+        return _sure(managed.refresh())
+    return found
 
 
 def _automatic() -> Iterator[tuple[Origin, str]]:
-    for note in notes():
-        with contextlib.suppress(OSError, RuntimeError, UnicodeError):
-            noted = note.read_text(encoding="utf-8").strip()
-            if noted:
-                yield "note", noted
+    with contextlib.suppress(OSError, UnicodeError):
+        noted = (ROOT / NOTE).read_text(encoding="utf-8").strip()
+        if noted:
+            yield "note", noted
     own = managed.current()
     if own is not None:
         yield "managed", str(candidates.python_of(own))
@@ -185,6 +178,10 @@ def _sure(python: Path) -> Found:
     if isinstance(found, Found):
         return found
     raise ModelMissing(f"the environment was made, but {found}; make it again")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _ignore(event: Event) -> None:

@@ -62,18 +62,15 @@ class Making:
         self._progress(1.0)
         return self._python
 
-    def refresh(self) -> None:
+    def refresh(self) -> Path:
+        """Exchange zido alone. pip does nothing if a package that it needs is not there."""
         self._temporary.mkdir(exist_ok=True)
         try:
-            wheel = str(make_wheel(self._temporary))
-            self._tell(Stage(name="installing zido"))
-            self._install(["--force-reinstall", "--no-deps", wheel], None)
-            if run([str(self._python), "-m", "pip", "check"], log=self._log, cancelled=self._cancelled):
-                self._install(["-c", str(ROOT / "constraints.txt"), wheel], None)
-            self._tell(Stage(name="checking"))
-            self._examine()
+            self._wheelhouse = self._temporary
+            self._install([str(make_wheel(self._temporary))], None)
         finally:
             remove_tree(self._temporary)
+        return self._python
 
     def _begin(self, more: str = "") -> None:
         name, count = list(STEPS)[self._step], len(STEPS)

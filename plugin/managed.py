@@ -19,7 +19,6 @@ from ..zido_core.folders import home
 from ..zido_core.job import Event, EventSink
 from ..zido_core.job import Warning as Notice
 from ..zido_core.store_lock import StoreLock
-from . import candidates
 from .base_python import find_base
 from .making import Making, remove_tree
 from .torch_build import GIB, Build, Kind, build_for
@@ -66,17 +65,17 @@ def make(
         return made
 
 
-def refresh(*, on_event: EventSink, cancelled: Callable[[], bool]) -> Path:
-    """Bring zido itself in the environment up to the version of this plugin; its packages stay. Takes seconds.
+def refresh() -> Path:
+    """Bring zido in the environment up to the version of this plugin, without the network; returns its Python.
 
-    No worker may run in it. Raises ModelMissing if there is no environment.
+    Raises an error, and changes nothing, if there is no environment, if it lacks a package that this version needs, or
+    if somebody else is changing it.
     """
     place = current()
     if place is None:
-        raise ModelMissing("there is no environment of zido's own to refresh; let zido create one")
-    with StoreLock(folder() / "lock", check=lambda: _check(cancelled)):
-        Making(place, Build(name="", room=0, title=""), None, on_event, cancelled).refresh()
-    return candidates.python_of(place)
+        raise ModelMissing("there is no environment of zido's own; let zido create one")
+    with StoreLock(folder() / "lock", check=_busy):
+        return Making(place, Build(name="", room=0, title=""), None, _ignore, _never).refresh()
 
 
 def remove() -> bool:
@@ -127,6 +126,19 @@ def _usable(wheelhouse: Path | None) -> None:
 def _check(cancelled: Callable[[], bool]) -> None:
     if cancelled():
         raise Cancelled("stopped on request; nothing has changed")
+
+
+def _busy() -> None:
+    raise ConfigurationError(f"another process is changing {folder()}; try again when it is done")
+
+
+def _ignore(event: Event) -> None:
+    """Nobody listens."""
+
+
+def _never() -> bool:
+    """Nobody stops it."""
+    return False
 
 
 def _waiting(owner: str) -> Event:

@@ -84,10 +84,34 @@ def test_without_a_python_it_is_said_what_was_looked_at_and_what_to_do(machine, 
     assert str(missing) == f"{missing.reason} {missing.advice}"
 
 
-@pytest.mark.parametrize(("zido", "differs"), [(__version__, False), ("0.0.1", True)])
-def test_another_version_of_zido_is_noticed_and_works_all_the_same(machine, monkeypatch, zido, differs):
+@pytest.mark.parametrize(("zido", "older"), [(__version__, False), ("0.0.9", True), ("99.0", False)])
+def test_an_older_zido_is_noticed_and_works_all_the_same(machine, monkeypatch, zido, older):
     put(machine, "PATH", monkeypatch, zido=zido)
-    assert environment.find().differs is differs
+    assert environment.find().is_older is older
+
+
+@pytest.mark.parametrize("origin", ["managed", "PATH"])
+def test_only_zidos_own_environment_is_brought_up_to_date(machine, monkeypatch, origin):
+    old = put(machine, origin, monkeypatch, zido="0.0.9")
+    renewed = []
+
+    def refresh() -> Path:
+        renewed.append(old)
+        return Path(fake_python(Path(old), zido=__version__))
+
+    monkeypatch.setattr(managed, "refresh", refresh)
+    found = environment.find()
+    assert bool(renewed) is (found.zido == __version__) is (origin == "managed")
+    assert found.python == old
+
+
+def test_an_environment_that_cannot_be_renewed_is_taken_as_it_is(machine, monkeypatch):
+    def refresh() -> Path:
+        raise errors.DownloadFailed("there is no newpackage")
+
+    put(machine, "managed", monkeypatch, zido="0.0.9")
+    monkeypatch.setattr(managed, "refresh", refresh)
+    assert environment.find().zido == "0.0.9"
 
 
 def test_creating_hands_on_what_was_asked_and_returns_the_python(machine, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from zido.plugin import candidates, installer, making, managed
 from zido.plugin.torch_build import Build
 from zido.zido_core import errors, job
+from zido.zido_core.store_lock import StoreLock
 
 CPU = Build(name="cpu", room=1000, title="the CPU build")
 LINES = ("Collecting torch", "Progress 5 of 10", "Progress 10 of 10", "Installing collected packages: torch")
@@ -27,6 +28,7 @@ class Pip:
 
     def run(self, command: Sequence[str], *, log: Path, on_line=None, cancelled=None, environment=None) -> int:
         self.commands.append(list(command))
+        self.environment = environment
         with log.open("a") as file:
             file.write("ERROR: No space left on device\n")
         if cancelled is not None and cancelled():
@@ -169,26 +171,33 @@ def test_a_folder_of_wheels_must_be_one(pip, tmp_path):
     assert managed.current() is not None
 
 
-def test_zido_alone_is_renewed_while_its_packages_stay(pip):
+def test_zido_alone_is_renewed_without_the_network(pip):
     make()
     pip.commands.clear()
-    assert managed.refresh(on_event=lambda event: None, cancelled=bool) == candidates.python_of(managed.current())
-    installed = [each for each in pip.commands if "install" in each]
-    assert len(installed) == 1
-    assert {"--no-deps", "--force-reinstall"} <= set(installed[0])
+    assert managed.refresh() == candidates.python_of(managed.current())
+    (command,) = pip.commands
+    assert command[-1].endswith("zido.whl")
+    assert pip.environment["PIP_NO_INDEX"] == "1"
+    assert not (managed.current() / "tmp").exists()
 
 
-def test_packages_that_the_new_version_needs_are_added(pip):
+def test_what_cannot_be_renewed_stays_as_it_is(pip):
     make()
-    pip.commands.clear()
-    pip.fails_at = "pip check"
-    managed.refresh(on_event=lambda event: None, cancelled=bool)
-    assert ["--no-deps" in each for each in pip.commands if "install" in each] == [True, False]
+    pip.fails_at = "zido.whl"
+    with pytest.raises(errors.ZidoError):
+        managed.refresh()
+    assert managed.current() is not None
 
 
 def test_there_must_be_something_to_renew(pip):
     with pytest.raises(errors.ModelMissing, match="let zido create one"):
-        managed.refresh(on_event=lambda event: None, cancelled=bool)
+        managed.refresh()
+
+
+def test_nobody_waits_for_somebody_who_makes_an_environment(pip):
+    make()
+    with StoreLock(managed.folder() / "lock"), pytest.raises(errors.ConfigurationError, match="another process"):
+        managed.refresh()
 
 
 def test_removing_takes_all_of_it(pip):

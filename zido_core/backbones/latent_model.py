@@ -77,6 +77,7 @@ class LatentBackbone(ABC, Generic[PartsT, ConditionT]):
     """A model of latents, loaded."""
 
     latent_channels = 4
+    parallel = True
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ def survey(source: Source, setup: Setup) -> Survey:
 
 
 def _mean(plane: NDArray[Any], measured: NDArray[np.bool_], fallback: float) -> float:
-    return float(plane.mean(dtype=np.float64, where=measured)) if measured.any() else fallback
+    return float(plane[measured].mean(dtype=np.float64)) if measured.any() else fallback
 
 
 def _two_valued(sample: Raster) -> bool:

@@ -28,6 +28,7 @@ def defaults_of(
         "sampler": descriptor.sampler,
         "noise_level": descriptor.noise_level,
         "controlnet_conditioning_scale": descriptor.controlnet_conditioning_scale,
+        "noise_guidance": descriptor.noise_guidance,
         "priors": descriptor.own_priors,
         "timestep_spacing": descriptor.timestep_spacing,
         "size_conditioning": descriptor.size_conditioning,

@@ -50,6 +50,13 @@ class Steering:
     )
     """How often the Haar transform is applied; the paper does not say, one is our reading."""
 
+    noise_guidance: int | None = option(
+        None, group="sampling", advanced=True, minimum=0, maximum=1000,
+        help="in how many of the first steps the input itself leads, not the network (DeeDSR); with any model",
+        effect="one keeps layout and colours; more gets nearer to the input, and its blur",
+    )
+    """Steps of noise guidance; None: the model's own."""
+
     timesteps: tuple[int, ...] | None = option(
         None, group="sampling", advanced=True, minimum=0, maximum=1000, metavar="T,T,...",
         help="training times of the steps, descending, for few-step models; takes the place of --steps",
@@ -101,6 +108,13 @@ def settle(values: dict[str, Any], descriptor: ModelDescriptor, *, said: Any) ->
     if said.prompts is None and "rsp" in descriptor.own_priors.split(",") and "rsp" not in chosen:
         values["prompts"] = "none"  # every region hears the global prompt
     values["guidance_scale"] = values["guidance_scale"] or 1.0  # 0 is off, too, as in diffusers
+    if not descriptor.hears_words:
+        silent = {"prompt": "", "prompts": "none", "guidance_scale": 1.0}
+        for name, value in silent.items():
+            if values[name] != value:
+                raise InvalidOptions(
+                    f"{name} is {values[name]}; {descriptor.name} is told by images what to do, not by words: leave it out"
+                )
     times = values["timesteps"]
     if times is not None:
         if not times or any(first <= second for first, second in pairwise(times)):

@@ -21,6 +21,7 @@ HOMES = {
     "stablesr": "stablesr:StablesrBackbone",
     "stablesr-768v": "stablesr:StablesrBackbone",
     "stablesr-turbo": "stablesr:StablesrBackbone",
+    "deedsr": "deedsr:DeedsrBackbone",
     "sd-x4": "diffusion:DiffusionBackbone",
     "sd15": "diffusion:DiffusionBackbone",
     "sd21": "diffusion:DiffusionBackbone",

@@ -46,6 +46,9 @@ class ScheduleSpec:
     timestep_spacing: Literal["leading", "trailing", "linspace"] = "leading"
     """Which of the 1000 steps are taken."""
 
+    set_alpha_to_one: bool = True
+    """Whether the last step leaves no noise; else it leaves that of the first training time."""
+
     shift: float = 1.0
     """How far the times of a flow are shifted towards noise."""
 

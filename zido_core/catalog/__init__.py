@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from ..errors import InvalidOptions
 from .c_upscale import C_UPSCALE, C_UPSCALE_SD15, C_UPSCALE_SD21
+from .deedsr import DEEDSR
 from .descriptor import (
     ColorFix,
     FusionMethod,
@@ -38,6 +39,7 @@ __all__ = [
     "C_UPSCALE",
     "C_UPSCALE_SD15",
     "C_UPSCALE_SD21",
+    "DEEDSR",
     "DEFAULT_MODEL",
     "MINI",
     "MODELS",
@@ -70,7 +72,7 @@ __all__ = [
 ]
 
 _ALL = (
-    *(MINI, ZIDO, SEESR, SEESR_TURBO, STABLESR, STABLESR_768V, STABLESR_TURBO),
+    *(MINI, ZIDO, SEESR, SEESR_TURBO, STABLESR, STABLESR_768V, STABLESR_TURBO, DEEDSR),
     *(SD_X4, SD15, SD21, SDXL),
     *(C_UPSCALE, C_UPSCALE_SD15, C_UPSCALE_SD21),
 )

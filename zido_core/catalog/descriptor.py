@@ -98,6 +98,12 @@ class ModelDescriptor:
     controlnet_conditioning_scale: float = 1.0
     """Factor of the ControlNet's output, for models that have one."""
 
+    noise_guidance: int = 0
+    """In how many of the first steps the noise is what the input leaves of the latents (DeeDSR)."""
+
+    hears_words: bool = True
+    """Whether prompts and their guidance mean anything to it."""
+
     priors: tuple[Prior, ...] = ("gsp", "rsp")
     """Which of C-Upscale's priors the model can do."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .guidance import Guidance
+from .samplers import Sampler
 from .schedule import Schedule
 
 
@@ -18,7 +20,7 @@ class NoiseGuidance(Guidance):
     In these steps the network is not heard; sampling then goes on as ever, noise included.
     """
 
-    schedule: Schedule
+    schedule: Sampler
     """That of the sampling."""
     clean: Tensor
     """(channels, height, width): the latents of the enlarged input."""
@@ -27,4 +29,16 @@ class NoiseGuidance(Guidance):
 
     def on_prediction(self, prediction: Tensor, latents: Tensor, step: int) -> Tensor:
         """The prediction that would make the input's latents of these."""
-        return self.schedule.prediction_of(self.clean, step, latents) if step in self.steps else prediction
+        if step not in self.steps:
+            return prediction
+        if isinstance(self.schedule, Schedule):
+            return self.schedule.prediction_of(self.clean, step, latents)
+        return prediction_for(self.schedule, self.clean, step, latents)
+
+
+def prediction_for(sampler: Sampler, clean: Tensor, step: int, latents: Tensor) -> Tensor:
+    """The prediction that stands for clean latents, for any sampler: what it stands for is linear in the prediction."""
+    nothing = torch.zeros_like(latents)
+    base = sampler.x0(nothing, step, latents)
+    slope = sampler.x0(nothing + 1, step, latents) - base
+    return (clean - base) / slope

@@ -89,6 +89,7 @@ class Schedule:
             timesteps=torch.from_numpy(chosen),
             prediction_type=spec.prediction_type,
             eta=eta,
+            final_alpha_cumprod=1.0 if spec.set_alpha_to_one else float(alphas[0]),
         )
 
     @property

@@ -1,0 +1,31 @@
+"""DeeDSR, for weights that somebody trains: its authors have published none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..model_files import ModelFile
+from .stablesr import STABLESR
+
+DEEDSR = replace(
+    STABLESR,
+    name="deedsr",
+    title="DeeDSR: told by images what harmed the input; bring weights of your own, none were published",
+    paper="DeeDSR: towards real-world image super-resolution via degradation-aware stable diffusion",
+    citation="Bi, Luo, Shen, Zhang, Yue, Yang (ECCV 2024), arXiv:2404.00661",
+    licence="that of the weights that you bring, on CreativeML-OpenRAIL++-M (Stable Diffusion 2.1)",
+    commercial=True,
+    steps=50,
+    sampler="ddim",
+    start="noise",
+    noise_guidance=1,
+    hears_words=False,
+    priors=("gsp",),
+    fidelity=0.0,
+    certain_at_one=True,
+    negative_prompt="",
+    color_fix_photo="none",
+    bytes_per_pixel=26_000,
+    files=(ModelFile(path="deedsr/deedsr.safetensors", about=2_300_000_000),),
+    presets={"fast": {"steps": 20}, "preview": {"steps": 10}},
+)

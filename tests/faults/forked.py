@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -90,6 +91,6 @@ def _work(files: Sequence[Path], outputs: Path, report) -> None:
 def _emptied(folder: Path) -> tuple[str, ...]:
     """Names of what is in a folder, which is deleted."""
     names = tuple(sorted(path.name for path in folder.iterdir()))
-    for name in names:
-        (folder / name).unlink()
+    shutil.rmtree(folder)
+    folder.mkdir()
     return names

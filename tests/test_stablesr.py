@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tests.tiny_stablesr import BASE, CFW, CHECKPOINT, slim, write_stablesr
 from zido_core import catalog
 from zido_core.backbones import load_backbone
+from zido_core.backbones.stablesr import StablesrBackbone
 from zido_core.backbones.vae import decode_tiled
 from zido_core.catalog import MODELS, describe
 from zido_core.cli import execute
@@ -113,10 +114,16 @@ class TestFiles:
         (folder / "stablesr" / CFW).unlink()
         plain = load(folder)
         assert plain.parts.cfw is None
-        condition = condition_of(plain)
-        latents = plain.encode(condition)
-        images = [plain.decode(condition, latents, fidelity=fidelity) for fidelity in (0.0, 1.0)]
-        np.testing.assert_array_equal(*images)
+        options = resolve(Options(model="stablesr", fidelity=0), describe("stablesr"), "raster")
+        condition = plain.condition(random(3, 32, 48), CANVAS, WORDS, lambda work: None, options)
+        assert np.isfinite(plain.decode(condition, plain.encode(condition), fidelity=0.0)).all()
+
+    def test_fidelity_without_feature_wrapping_is_refused_with_the_name_of_the_file(self, folder, tmp_path):
+        (folder / "stablesr" / CFW).unlink()
+        pixels = np.zeros((40, 40, 3), np.uint8)
+        told = rf"fidelity is 0\.5, .* \({CFW}\), and {folder} has none: put it there, or choose --fidelity 0"
+        with pytest.raises(ModelMissing, match=told):
+            upscale(pixels, model="stablesr", model_dir=str(folder), tile_size=128, steps=1)
 
     def test_only_the_autoencoder_is_no_checkpoint(self, folder):
         (folder / "stablesr" / CHECKPOINT).unlink()
@@ -199,6 +206,21 @@ def small_canvas(monkeypatch):
     small = {name: replace(model, least_side=128) for name, model in MODELS.items()}
     monkeypatch.setattr(catalog, "MODELS", small)
     return {"tile_size": 128, "tile_overlap": 64, "steps": 2, "device": "cpu"}
+
+
+@pytest.mark.parametrize(("size", "shown"), [((30, 40), (32, 43)), ((32, 50), (32, 50)), ((9, 17), (32, 60))])
+def test_small_images_are_enlarged_first(size, shown, stablesr_folder, small_canvas, monkeypatch):
+    """The networks see no less than they were trained with, and nothing that is mirrored; the output has its size."""
+    seen, condition = [], StablesrBackbone.condition
+    monkeypatch.setattr(
+        StablesrBackbone, "condition", lambda self, image, *rest: seen.append(image) or condition(self, image, *rest)
+    )
+    pixels = (random(*size, 3) * 255).byte().numpy()
+    made = upscale(pixels, model="stablesr", model_dir=str(stablesr_folder), scale=2, **small_canvas)
+    assert made.image.shape == (2 * size[0], 2 * size[1], 3)
+    (image,) = seen
+    assert image.shape[-2:] == shown
+    assert abs(float(image.mean()) - pixels.mean() / 255) < 0.02
 
 
 def test_raster_through_the_command_line(crop, stablesr_folder, tmp_path, small_canvas, capfd):

@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import ModelMissing
 from ..options import ResolvedOptions
 from ..prompts.base import Prompt
 from ..tiling.fusion import crop
 from ..tiling.grid import Tile
 from .cfw import keep, wrap
 from .latent_model import LatentBackbone, LatentCondition
-from .stablesr_files import StablesrParts, load_parts
+from .stablesr_files import CFW_NAME, StablesrParts, load_parts
 from .vae import decode_tiled, encode_tiled
 
 
@@ -61,6 +62,12 @@ class StablesrBackbone(LatentBackbone[StablesrParts, StablesrCondition]):
         options: ResolvedOptions,
     ) -> StablesrCondition:
         """The latents of the input."""
+        if self.parts.cfw is None and options.fidelity > 0:
+            raise ModelMissing(
+                f"fidelity is {options.fidelity:g}, which StableSR's autoencoder with feature wrapping makes of it "
+                f"({CFW_NAME}), and {options.model_dir or 'the model store'} has none: put it there, or choose "
+                "--fidelity 0"
+            )
         return StablesrCondition(**vars(common), latents=self.latents_of(common))
 
     def encode(self, condition: StablesrCondition) -> Tensor:

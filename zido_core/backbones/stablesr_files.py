@@ -4,7 +4,7 @@ In the model folder, directly or in folders named ``stablesr`` or after the mode
 
     stablesr_000117           everything but the words: UNet, time-aware encoder, a plain autoencoder
       or the web-ui's file    StableSR's own tensors alone; the UNet is then the base's
-    vqgan_cfw_00011           the autoencoder with feature wrapping; without it ``fidelity`` changes nothing
+    vqgan_cfw_00011           the autoencoder with feature wrapping; without it ``fidelity`` can only be 0
     config.json               of networks that are not of the published sizes, in latent diffusion's words
 
 Beside them the base in the folders of diffusers: ``stable-diffusion-2-1-base/{text_encoder,tokenizer}``, and ``unet``
@@ -47,6 +47,9 @@ STABLESR = "stablesr"
 
 ENCODER = "structcond_stage_model."
 """How names of the time-aware encoder begin in the checkpoint."""
+
+CFW_NAME = "vqgan_cfw_00011.safetensors"
+"""The published autoencoder with feature wrapping; any other name does as well."""
 
 STABLESR_KIND, CFW_KIND = kind_of([ENCODER]), kind_of(["fusion_layer_"])
 

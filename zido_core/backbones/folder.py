@@ -132,6 +132,7 @@ def load_schedule(models: ModelFolder, *sources: str, default: ScheduleSpec) -> 
         beta_schedule=config.get("beta_schedule", default.beta_schedule),
         zero_terminal_snr=config.get("rescale_betas_zero_snr", default.zero_terminal_snr),
         timestep_spacing=config.get("timestep_spacing", default.timestep_spacing),
+        shift=config.get("shift", default.shift),
     )
 
 

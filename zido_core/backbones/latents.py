@@ -39,14 +39,20 @@ def mirrored(image: NDArray[np.float32], canvas: Size) -> Tensor:
 def latents_of(vae: Any, image: Tensor, mode: VaeMode, check: Callable[[], None]) -> Tensor:
     """Mean latents (channels, H, W) of an image in [0, 1], scaled as the denoiser wants them."""
     moments = encode_tiled(vae, image * 2 - 1, mode=mode, on_tiles=lambda part: check())
-    mean: Tensor = moments[: vae.config.latent_channels] * vae.config.scaling_factor
+    mean: Tensor = (moments[: vae.config.latent_channels] - shift_of(vae)) * vae.config.scaling_factor
     return mean
 
 
 def image_of(vae: Any, latents: Tensor, mode: VaeMode, check: Callable[[], None]) -> Tensor:
     """The image (3, H, W) of the denoiser's latents, about [0, 1], on the CPU."""
-    image = decode_tiled(vae, latents / vae.config.scaling_factor, mode=mode, on_tiles=lambda part: check())
+    latents = latents / vae.config.scaling_factor + shift_of(vae)
+    image = decode_tiled(vae, latents, mode=mode, on_tiles=lambda part: check())
     return image / 2 + 0.5
+
+
+def shift_of(vae: Any) -> float:
+    """Mean of the autoencoder's own latents, which the denoiser's are without (Stable Diffusion 3); else 0."""
+    return float(vae.config.get("shift_factor") or 0.0)
 
 
 @torch.inference_mode()

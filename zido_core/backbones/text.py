@@ -32,6 +32,8 @@ class Encoded:
     """(texts, tokens, channels)."""
     pooled: Tensor | None = None
     """(texts, channels): each as a whole, for networks that ask for it."""
+    mask: Tensor | None = None
+    """(texts, tokens): 1 where a token says something, 0 where it fills up; for networks that ask for it."""
 
 
 class Texts(Protocol):

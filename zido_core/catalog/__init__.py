@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..errors import InvalidOptions
-from .c_upscale import C_UPSCALE, C_UPSCALE_SD15, C_UPSCALE_SD21
+from .c_upscale import C_UPSCALE, C_UPSCALE_PIXART, C_UPSCALE_SD3, C_UPSCALE_SD15, C_UPSCALE_SD21
 from .deedsr import DEEDSR
 from .descriptor import (
     ColorFix,
@@ -37,6 +37,8 @@ from .stablesr import STABLESR, STABLESR_768V, STABLESR_TURBO
 
 __all__ = [
     "C_UPSCALE",
+    "C_UPSCALE_PIXART",
+    "C_UPSCALE_SD3",
     "C_UPSCALE_SD15",
     "C_UPSCALE_SD21",
     "DEEDSR",
@@ -74,7 +76,7 @@ __all__ = [
 _ALL = (
     *(MINI, ZIDO, SEESR, SEESR_TURBO, STABLESR, STABLESR_768V, STABLESR_TURBO, DEEDSR),
     *(SD_X4, SD15, SD21, SDXL),
-    *(C_UPSCALE, C_UPSCALE_SD15, C_UPSCALE_SD21),
+    *(C_UPSCALE, C_UPSCALE_SD15, C_UPSCALE_SD21, C_UPSCALE_PIXART, C_UPSCALE_SD3),
 )
 MODELS: Mapping[str, ModelDescriptor] = MappingProxyType({model.name: model for model in _ALL})
 """All models by name, in the order in which lists show them."""

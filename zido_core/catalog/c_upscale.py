@@ -8,7 +8,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..model_files import TEXT, TEXT_2, TOKENIZER_FILES, VAE, files_of, t5_files
 from .stable_diffusion import SD15, SD21, SDXL
+
+TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
+COMMON = {"transformer/config.json": 0, "vae/config.json": 0, "scheduler/scheduler_config.json": 0}
+
+PIXART_FILES = {**COMMON, TRANSFORMER: 2_446_000_000, VAE: 335_000_000, **t5_files("", 9_990_000_000, 9_060_000_000)}
+SD3_FILES = {
+    **COMMON,
+    TRANSFORMER: 4_170_000_000,
+    VAE: 168_000_000,
+    TEXT: 247_000_000,
+    TEXT_2: 1_390_000_000,
+    **{f"{folder}/config.json": 0 for folder in ("text_encoder", "text_encoder_2")},
+    **{f"{folder}/{name}": 0 for folder in ("tokenizer", "tokenizer_2") for name in TOKENIZER_FILES},
+    **t5_files("_3", 4_990_000_000, 4_530_000_000),
+    "tokenizer_3/tokenizer.json": 0,
+}
+"""File -> bytes, roughly."""
 
 C_UPSCALE = replace(
     SDXL,
@@ -61,4 +79,36 @@ C_UPSCALE_SD21 = replace(
     weight_bytes=SD21.weight_bytes,
     base=SD21.base,
     files=SD21.files,
+)
+
+C_UPSCALE_PIXART = replace(
+    C_UPSCALE,
+    name="c-upscale-pixart",
+    title="C-Upscale on PixArt-alpha, a transformer",
+    steps=20,
+    guidance_scale=4.5,
+    sampler="dpm++",
+    size_conditioning="tile",
+    weight_bytes=11_000 * 2**20,
+    memory="a GPU with about 16 GB (not measured)",
+    base="PixArt-XL-2-1024-MS",
+    files=files_of("PixArt-XL-2-1024-MS", PIXART_FILES),
+    presets={"preview": {"steps": 10, "priors": "gsp"}},
+)
+
+C_UPSCALE_SD3 = replace(
+    C_UPSCALE_PIXART,
+    name="c-upscale-sd3",
+    title="C-Upscale on Stable Diffusion 3, a transformer that attends jointly: without the regional attention prior",
+    licence="Stability AI Community License (commercial use only after registration, up to a limit of revenue)",
+    commercial=False,
+    steps=28,
+    guidance_scale=7.5,
+    sampler="euler",
+    priors=("gsp", "rsp"),
+    own_priors="gsp,rsp",
+    weight_bytes=15_000 * 2**20,
+    memory="a GPU with about 20 GB (not measured)",
+    base="stable-diffusion-3-medium",
+    files=files_of("stable-diffusion-3-medium", SD3_FILES),
 )

@@ -1,0 +1,88 @@
+"""What steers the denoising of one region, as the options have it: C-Upscale's structure and attention priors.
+
+Its third prior, the regional semantic prior, is a prompt for every tile (``prompting``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .backbones.base import Backbone
+from .backbones.latent_model import LatentBackbone
+from .backbones.regional import Regional
+from .options import ResolvedOptions
+from .prompts.base import Prompt
+from .sampling.attention_prior import RegionalAttentionPrior
+from .sampling.guidance import Guidance
+from .sampling.network import Predictor
+from .sampling.samplers import Sampler
+from .sampling.structure_prior import GlobalStructurePrior
+from .tiling.grid import Size, Tile
+from .tiling.noise import VIEW, position_noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steered:
+    """A region's network and what steers it."""
+
+    predict: Predictor
+    """The network."""
+    retry: Predictor
+    """The network in full precision."""
+    guidance: Sequence[Guidance] = ()
+    """Hooks of the loop."""
+
+
+@contextmanager
+def steered(
+    backbone: Backbone[Any],
+    condition: Any,
+    prompts: Sequence[Prompt],
+    options: ResolvedOptions,
+    *,
+    sampler: Sampler,
+    clean: Callable[[], Tensor],
+    origin: tuple[int, int],
+) -> Iterator[Steered]:
+    """The network of a region under the priors that are on; within ``with`` its attention is listened to.
+
+    ``prompts`` is the bank; ``clean`` gives the latents of the enlarged input, ``origin`` says where they begin on the
+    whole canvas.
+    """
+    guidance: list[Guidance] = []
+    if options.uses("gsp"):
+        guidance.append(_structure(sampler, clean(), options, origin))
+    if not options.uses("rap") or not any(prompt.whole for prompt in prompts):
+        yield Steered(
+            predict=lambda *crops: backbone.predict(condition, *crops),
+            retry=lambda *crops: backbone.predict_precisely(condition, *crops),
+            guidance=guidance,
+        )
+        return
+    assert isinstance(backbone, LatentBackbone)
+    regional = Regional(backbone, condition, prompts, options)
+    guidance.append(_attention(sampler, regional, options.seed))
+    with regional.listening:
+        yield Steered(predict=regional.predict, retry=regional.predict_precisely, guidance=guidance)
+
+
+def _structure(sampler: Sampler, clean: Tensor, options: ResolvedOptions, origin: tuple[int, int]) -> Guidance:
+    return GlobalStructurePrior(
+        sampler, clean, weight=options.structure_weight, levels=options.structure_levels, origin=origin
+    )
+
+
+def _attention(sampler: Sampler, regional: Regional, seed: int) -> Guidance:
+    clean = regional.clean()
+
+    def noise(step: int) -> Tensor:
+        drawn = position_noise(seed, VIEW - step, len(clean), Tile.whole(Size(*clean.shape[1:])))
+        return torch.from_numpy(drawn).to(clean.device)
+
+    return RegionalAttentionPrior(scheduler=sampler, clean=clean, noise=noise, look=regional.look)

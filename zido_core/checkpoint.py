@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .content_hash import sha256_of
 from .errors import ModelMissing
 
 if TYPE_CHECKING:
@@ -186,8 +187,5 @@ def _listed(names: Sequence[str]) -> str:
 
 def fingerprint(paths: Iterable[Path]) -> str:
     """sha256 of a file; of several, that of their hashes in this order."""
-    hashes = []
-    for path in paths:
-        with path.open("rb") as file:
-            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    hashes = [sha256_of(path) for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

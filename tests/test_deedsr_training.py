@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from PIL import Image
+from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
+from tests.tiny_deedsr import ENCODER, TOKENS
+from tests.tiny_models import write_base, write_part
+from tests.tiny_stablesr import BASE
+from tests.tiny_stablesr import UNET as WORDED
+from zido_core.backbones import load_backbone
+from zido_core.backbones.deedsr_files import is_own
+from zido_core.catalog import DEEDSR
 from zido_core.errors import ModelMissing
 from zido_core.nets.deedsr import build_learner
+from zido_core.nets.ldm import unet_config
+from zido_core.nets.stablesr import EncoderConfig
 from zido_core.training.data import Images, Mixture
 from zido_core.training.deedsr import main
+from zido_core.training.deedsr_adapter import AdapterObjective, base_folder
 from zido_core.training.deedsr_files import load_learner, save_learner
 from zido_core.training.deedsr_learner import (
     ContrastObjective,
@@ -123,7 +136,7 @@ class TestContrast:
         assert torch.equal(first, second)
         objective = ContrastObjective(replace(SHAPE, positives="degradation"))
         first, second = objective.alike([pairs[0], pairs[0]], generator)
-        assert torch.equal(first[:1], second[:1])  # the same picture under the same parameters
+        assert torch.equal(first, second)  # the same picture under the same parameters
         assert not torch.equal(first[:1], first[1:])  # and under others
         other, _ = objective.alike(pairs, generator)
         assert other.shape == (4, 3, 32, 32)
@@ -169,7 +182,7 @@ def test_a_learner_through_the_command_line(folder, tmp_path, monkeypatch, capsy
     main()
     path = tmp_path / "learner.safetensors"
     learner, card = load_learner(path)
-    assert set(card["levels"]) == set(LEVELS)
+    assert set(card.levels) == set(LEVELS)
     trained = torch.load(tmp_path / "learner.pt", weights_only=True)["network"]
     assert all(torch.equal(value, trained[f"learner.{name}"]) for name, value in learner.state_dict().items())
     picture = tmp_path / "clusters.png"
@@ -182,6 +195,81 @@ def test_a_learner_through_the_command_line(folder, tmp_path, monkeypatch, capsy
     said = capsys.readouterr().out
     assert "12 crops that the training did not see" in said
     assert all(name in said for name in ("learner", "untrained", "scene tagger"))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A tiny Stable Diffusion in the folders of diffusers, and a learner."""
+    root = tmp_path_factory.mktemp("models")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        write_base(root / BASE)
+        write_part(root / BASE / "unet", unet_config(WORDED), UNet2DConditionModel(**unet_config(WORDED)).state_dict())
+        learner = build_learner((1, 1, 1, 1), "cpu", widths=(8, 8, 16, 16))
+        save_learner(learner, root, layers=(1, 1, 1, 1), described=np.eye(3, 16), levels=list(LEVELS))
+    return root
+
+
+def objective_of(base):
+    learner, card = load_learner(base / "learner.safetensors")
+    shape = EncoderConfig.from_ldm(ENCODER)
+    return AdapterObjective(base_folder(base), BASE, learner=learner, layers=card.layers, shape=shape)
+
+
+class TestAdapter:
+    RECIPE = Recipe(
+        stage="adapter", batch=2, learning_rate=3e-3, warmup=0, ema=0.0, optimiser="adam", decay="none", half=False
+    )
+
+    def test_begins_as_the_base(self, base):
+        """Modulations change nothing yet; what has the base's shape has its numbers."""
+        unet = objective_of(base).unet()
+        plain = load_file(base / BASE / "unet" / "diffusion_pytorch_model.safetensors")
+        state = {
+            name.removeprefix("unet.").replace(".conv2.conv.", ".conv2."): v for name, v in unet.state_dict().items()
+        }
+        fresh = {name for name in plain if state[name].shape != plain[name].shape}
+        assert fresh == {name for name in plain if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight"))}
+        assert all(torch.equal(state[name], plain[name]) for name in plain if name not in fresh)
+        latents, times = torch.randn(1, 4, 8, 8), torch.tensor([7])
+        tokens = torch.randn(1, 3, TOKENS)
+        maps = [torch.randn(1, 32, side, side) for side in (8, 4)]
+        with torch.no_grad():
+            seen, unseen = (unet(latents, times, tokens, [scale * each for each in maps]) for scale in (1, 0))
+        assert torch.equal(seen, unseen)
+
+    def test_loss_falls_and_the_frozen_stays(self, images, base):
+        objective = objective_of(base)
+        progress = start(objective, self.RECIPE)
+        before = {name: value.clone() for name, value in progress.network.state_dict().items()}
+        pairs = batch_of(images, MIXTURE, self.RECIPE, 0)
+        losses = [
+            train_step(progress, objective, pairs, torch.Generator().manual_seed(0), self.RECIPE) for _ in range(12)
+        ]
+        assert losses[-1] < 0.8 * losses[0]
+        changed = {
+            name for name, value in progress.network.state_dict().items() if not torch.equal(value, before[name])
+        }
+        assert not [name for name in changed if ".learner." in name]
+        unet = [name.removeprefix("unet.") for name in changed if name.startswith("unet.")]
+        assert unet
+        assert all(is_own(progress.network.unet.official_name(name)) for name in unet)
+        watched = objective.watch(progress.average, images, MIXTURE, 0)
+        assert watched == objective.watch(progress.average, images, MIXTURE, 0)
+
+    def test_what_it_leaves_is_a_model(self, folder, base, tmp_path, monkeypatch, images):
+        """Through the command line, and back through the loader, which leaves nothing out; it predicts the same."""
+        run = tmp_path / "run"
+        shutil.copytree(base / BASE, run / BASE)
+        size = ["--channels", "32", "--multipliers", "1,2", "--maps", "32", "--size", "16"]
+        said = ["--data", str(folder), "--out", str(run), "--base", str(base), *size, "--steps", "2", "--batch", "1"]
+        monkeypatch.setattr("sys.argv", ["deedsr", "adapter", "--learner", str(base / "learner.safetensors"), *said])
+        main()
+        backbone = load_backbone(DEEDSR, "cpu", torch.float32, str(run))
+        trained = torch.load(run / "adapter.pt", weights_only=True)["network"]
+        for part, network in (("unet", backbone.parts.unet), ("adapter", backbone.parts.adapter)):
+            for name, value in network.state_dict().items():
+                assert torch.equal(value, trained[f"{part}.{name}"]), name
 
 
 def test_a_learner_of_another_size_than_it_says_is_refused(folder, tmp_path):

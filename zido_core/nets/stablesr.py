@@ -77,6 +77,18 @@ class EncoderConfig:
             out_channels=ldm["out_channels"],
         )
 
+    def to_ldm(self) -> dict[str, Any]:
+        """In latent diffusion's words."""
+        return {
+            "in_channels": self.in_channels,
+            "model_channels": self.channels,
+            "channel_mult": list(self.multipliers),
+            "num_res_blocks": self.layers,
+            "attention_resolutions": list(self.attention_at),
+            "num_heads": self.heads,
+            "out_channels": self.out_channels,
+        }
+
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels of the levels."""

@@ -1,21 +1,27 @@
 """Train DeeDSR: first the degradation learner, then adapter and modulations around it; and look at what was learnt.
 
     python -m zido_core.training.deedsr learner --data FOLDER --out RUN
+    python -m zido_core.training.deedsr adapter --data FOLDER --out RUN --learner RUN/learner.safetensors --base MODELS
     python -m zido_core.training.deedsr plot --data FOLDER --learner RUN/learner.safetensors --out clusters.png
 
 All resume from ``RUN`` when it holds a checkpoint; see ``train``. Every twentieth image is held out, and the plot is
-drawn of those. The defaults are small; the paper's are in the table of methods.
+drawn of those. The learner's defaults are small, the adapter's those of the paper; docs/methods.md has both. ``adapter``
+leaves ``RUN/deedsr``, which together with the base's folder is what ``--model deedsr --model-dir`` takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from ..catalog import DEEDSR
+from ..nets.deedsr import ADAPTER
 from .data import Images, Mixture
-from .deedsr_files import load_learner, save_learner
+from .deedsr_adapter import AdapterObjective, Restoration, base_folder
+from .deedsr_files import load_learner, save_deedsr, save_learner
 from .deedsr_learner import Contrast, ContrastObjective, LearnerShape, Positives, crops_of_levels, describe
 from .deedsr_plot import draw_clusters, report
 from .objective import Objective
@@ -24,8 +30,8 @@ from .train import Recipe, Stage, start, train
 HELD_EVERY = 20
 """As in ``train``: one image of so many is held out."""
 
-SHARES = (0.2,) * 5
-"""Of the degradations: all alike."""
+SHARES: dict[Positives, tuple[float, ...]] = {"image": (0.2,) * 5, "degradation": (1.0, 0.0, 0.0, 0.0, 0.0)}
+"""Of the degradations: all alike; where the objective degrades, the inputs that it gets are not looked at."""
 
 PROTOTYPES = 40
 """Crops of every level whose mean a learner's file names."""
@@ -67,7 +73,7 @@ def train_learner(chosen: argparse.Namespace) -> None:
         seed=chosen.seed,
     )
     objective, images = ContrastObjective(shape), Images.read(chosen.data)
-    mixture = Mixture(size=shape.patch * 3 // 2, shares=SHARES)
+    mixture = Mixture(size=shape.patch * 5 // 4, shares=SHARES[shape.positives])
     run("learner", objective, images, mixture, recipe, chosen.out, chosen.device)
     progress = start(objective, recipe)
     progress.load(chosen.out / "learner.pt")
@@ -77,6 +83,34 @@ def train_learner(chosen: argparse.Namespace) -> None:
     described = describe(network.learner, crops)
     path = save_learner(network.learner, chosen.out, layers=shape.layers, described=described, levels=levels)
     print(path)
+
+
+def train_adapter(chosen: argparse.Namespace) -> None:
+    """Stage 2."""
+    shape = replace(
+        ADAPTER, channels=chosen.channels, multipliers=chosen.multipliers, heads=chosen.heads, out_channels=chosen.maps
+    )
+    learner, card = load_learner(chosen.learner)
+    models = base_folder(chosen.base)
+    objective = AdapterObjective(models, DEEDSR.base, learner=learner, layers=card.layers, shape=shape)
+    recipe = Recipe(
+        stage="adapter",
+        steps=chosen.steps,
+        batch=chosen.batch,
+        learning_rate=chosen.learning_rate,
+        warmup=0,
+        ema=0.0,
+        optimiser="adam",
+        decay="none",
+        half=chosen.device != "cpu",
+        seed=chosen.seed,
+    )
+    mixture = Mixture(size=chosen.size, shares=SHARES["image"])
+    run("adapter", objective, Images.read(chosen.data), mixture, recipe, chosen.out, chosen.device)
+    progress = start(objective, recipe)
+    progress.load(chosen.out / "adapter.pt")
+    assert isinstance(progress.network, Restoration)
+    print(save_deedsr(progress.network, chosen.out, layers=card.layers, shape=shape))
 
 
 def plot(chosen: argparse.Namespace) -> None:
@@ -102,20 +136,33 @@ def parser() -> argparse.ArgumentParser:
     learner.add_argument("--layers", type=numbers, default=(1, 1, 1, 1), help="blocks of each level")
     learner.add_argument("--widths", type=numbers, default=(32, 64, 128, 128), help="channels of each level")
     learner.add_argument("--patch", type=int, default=32, help="side of a patch")
-    learner.add_argument("--queue", type=int, default=1024, help="negatives")
+    learner.add_argument("--queue", type=int, default=512, help="negatives")
     learner.add_argument("--momentum", type=float, default=0.99, help="of the network that describes the negatives")
     learner.add_argument("--positives", choices=get_args(Positives), default="image", help="what patches alike share")
     learner.add_argument("--steps", type=int, default=500)
-    learner.add_argument("--batch", type=int, default=32)
+    learner.add_argument("--batch", type=int, default=16)
     learner.add_argument("--learning-rate", type=float, default=0.03)
     learner.add_argument("--decay", choices=("tenths", "cosine"), default="tenths", help="tenths: as the paper's")
     learner.add_argument("--device", default="cpu")
+    adapter = parts.add_parser("adapter", help="stage 2")
+    adapter.set_defaults(call=train_adapter)
+    adapter.add_argument("--learner", type=Path, required=True, help="learner.safetensors of stage 1")
+    adapter.add_argument("--base", type=Path, required=True, help=f"folder with {DEEDSR.base}")
+    adapter.add_argument("--channels", type=int, default=ADAPTER.channels, help="of the adapter's first level")
+    adapter.add_argument("--multipliers", type=numbers, default=ADAPTER.multipliers, help="channels of the levels")
+    adapter.add_argument("--heads", type=int, default=ADAPTER.heads, help="of an attention")
+    adapter.add_argument("--maps", type=int, default=ADAPTER.out_channels, help="channels of the maps")
+    adapter.add_argument("--size", type=int, default=128, help="side of the inputs; truths have four times that")
+    adapter.add_argument("--steps", type=int, default=65_840)
+    adapter.add_argument("--batch", type=int, default=128)
+    adapter.add_argument("--learning-rate", type=float, default=1e-5)
+    adapter.add_argument("--device", default="cpu")
     drawn = parts.add_parser("plot", help="draw what a learner makes of light, medium and heavy degradation")
     drawn.set_defaults(call=plot)
     drawn.add_argument("--learner", type=Path, required=True, help="learner.safetensors of a run")
     drawn.add_argument("--count", type=int, default=150, help="crops of each level")
     drawn.add_argument("--patch", type=int, default=32, help="their side")
-    for part in (learner, drawn):
+    for part in (learner, adapter, drawn):
         part.add_argument("--data", type=Path, required=True, help="folder of sharp images")
         part.add_argument("--out", type=Path, required=True, help="folder of a run, or the picture")
         part.add_argument("--seed", type=int, default=0)

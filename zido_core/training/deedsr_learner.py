@@ -121,11 +121,12 @@ class ContrastObjective:
             return images, images
         order = torch.randperm(len(pairs), generator=generator).tolist()
         seeds = torch.randint(2**31, (len(pairs),), generator=generator).tolist()
+        kinds = torch.randint(len(DEGRADATIONS), (len(pairs),), generator=generator).tolist()
         # The same seed draws the same blur, noise and compression, whatever the picture.
         first, second = (
             [
-                to_planes(degrade(other.truth.transpose(1, 2, 0), pair.degradation, np.random.default_rng(seed)))
-                for pair, other, seed in zip(pairs, others, seeds, strict=True)
+                to_planes(degrade(other.truth.transpose(1, 2, 0), DEGRADATIONS[kind], np.random.default_rng(seed)))
+                for other, kind, seed in zip(others, kinds, seeds, strict=True)
             ]
             for others in (pairs, [pairs[index] for index in order])
         )

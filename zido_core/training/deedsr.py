@@ -5,8 +5,8 @@
     python -m zido_core.training.deedsr plot --data FOLDER --learner RUN/learner.safetensors --out clusters.png
 
 All resume from ``RUN`` when it holds a checkpoint; see ``train``. Every twentieth image is held out, and the plot is
-drawn of those. The learner's defaults are small, the adapter's those of the paper; docs/methods.md has both. ``adapter``
-leaves ``RUN/deedsr``, which together with the base's folder is what ``--model deedsr --model-dir`` takes.
+drawn of those. The learner's defaults are small, the adapter's those of the paper; docs/methods.md has both.
+``adapter`` leaves ``RUN/deedsr``, which together with the base's folder is what ``--model deedsr --model-dir`` takes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What DeeDSR's training leaves on disk, under DeeDSR's names.
 
-``learner.safetensors`` has ``Encoder_degrad.degrad_encoder.*``, as a whole DeeDSR has them; its size and what it says of
-the levels stand beside it. ``deedsr/`` is what ``backbones.deedsr_files`` reads: all that was trained, over a base.
+``learner.safetensors`` has ``Encoder_degrad.degrad_encoder.*``, as a whole DeeDSR has them; its size and what it says
+of the levels stand beside it. ``deedsr/`` is what ``backbones.deedsr_files`` reads: all that was trained, over a base.
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@ The order is Started, Plan, then Stage, Progress, Warning and Preview as they co
 Failed and Cancelled at the end. The pipeline tells Plan to Preview; who runs it tells the others.
 
 A worker says Hello before the first job, Heartbeat all the time, and Bye before it leaves; a host may ask it to
-Cancel and to Shutdown. Between jobs it makes pictures of files (View), each of which ends like a job.
+Cancel and to Shutdown. Beside jobs it is asked for prompts (Tag), for the result at one place (Sample) and for
+pictures of files (View), each of which ends like a job.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -30,6 +30,60 @@ class Job:
 
     options: Options = field(default_factory=Options)
     """Everything else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag:
+    """Write the prompts of all tiles of a file, and do no more."""
+
+    input: str
+    """Path of the raster or photograph."""
+
+    output: str
+    """Path of the GeoJSON file to write; one that exists is replaced."""
+
+    options: Options = field(default_factory=Options)
+    """Those of the job whose prompts they are: model, tiles, tagger, prompts..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Make a picture of the result at one place. `Preview` tells what it shows, before Done."""
+
+    input: str
+    """Path of the raster or photograph."""
+
+    output: str
+    """Path of the picture to write (``.png``)."""
+
+    box: tuple[int, int, int, int]
+    """Row, col, height, width of the place, input pixels; at most 1024 a side."""
+
+    options: Options = field(default_factory=Options)
+    """Those of the job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fade:
+    """Write a finished result with a greater fidelity, without another diffusion."""
+
+    input: str
+    """Path of the job's input."""
+
+    result: str
+    """Path of its result."""
+
+    certain: str
+    """Path of its result with fidelity 1."""
+
+    output: str
+    """Path of the file to write."""
+
+    fidelity: float
+    """From that of the result to 1."""
+
+    options: Options = field(default_factory=Options)
+    """Those of the job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +351,7 @@ class Bye(Event):
 EventSink = Callable[[Event], None]
 """Takes every event as it happens; must be quick, because the work waits for it."""
 
-Request = Job | View
+Request = Job | Tag | Sample | Fade | View
 """Work for a worker."""
 
 Message = Request | Cancel | Shutdown | Event
@@ -325,25 +379,3 @@ class CancelToken:
         """Raise Cancelled if somebody asked; the work calls this between its pieces."""
         if self.cancelled:
             raise errors.Cancelled("stopped on request; nothing was written")
-
-
-class Eta:
-    """Seconds left, from the recent pace: what lies a tenth of the work back counts half."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last: tuple[float, int] | None = None
-        self._pace: float | None = None
-
-    def update(self, done: int, total: int) -> float | None:
-        """Seconds left when ``done`` of ``total`` units are done; None until two readings differ."""
-        now = self._clock()
-        if self._last is None:
-            self._last = (now, done)
-        before, already = self._last
-        if done > already:
-            pace = (now - before) / (done - already)
-            fresh = 1.0 if self._pace is None else 1.0 - 0.5 ** (10 * (done - already) / max(total, 1))
-            self._pace = pace if self._pace is None else self._pace + fresh * (pace - self._pace)
-            self._last = (now, done)
-        return None if self._pace is None else self._pace * max(total - done, 0)

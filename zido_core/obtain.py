@@ -12,8 +12,8 @@ from .connection import Policy
 from .convert import convert
 from .download import Expected, Fetched, fetch, url_of
 from .errors import DownloadFailed, InputRefused, ModelMissing, OutputFailed
-from .job import Eta
 from .model_files import ModelFile, Obtainable, is_pickle
+from .pace import Eta
 from .part import begun
 from .store import Store, sha256_of
 

@@ -33,6 +33,11 @@ Array = npt.NDArray[Any]
 PANEL = 512
 """Longest side of a panel where no window is asked for, in output pixels."""
 
+PROBES = 5
+"""A file is judged by so many times so many places of it, each so large:"""
+
+PROBE_SIDE = 256
+
 _CAPTION = 28
 _GAP = 6
 _BACKDROP = 236
@@ -61,6 +66,20 @@ def to_display(array: Array, valid: Array, stretch: Stretch) -> npt.NDArray[np.u
     shown = stretch.to_unit(np.where(valid, array, 0)) * 255.0 + 0.5
     image = np.where(valid, shown, _BACKDROP).astype(np.uint8)
     return np.ascontiguousarray(np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, -1))
+
+
+def probe(source: Source, bands: tuple[int, ...]) -> Raster:
+    """Places all over a file, one below the other: what its stretch is judged by, however large it is."""
+    info = source.info
+    if info.dtype == "uint8":  # shown as it is
+        return Raster(array=np.zeros((1, 1, 1), np.uint8), valid=np.ones((1, 1), bool))
+    sides = Size(*(min(side, PROBE_SIDE) for side in info.size))
+    tops, lefts = (
+        sorted({round(step * (whole - side) / (PROBES - 1)) for step in range(PROBES)})
+        for whole, side in zip(info.size, sides, strict=True)
+    )
+    places = (source.read(Tile(top, left, *sides), bands) for top in tops for left in lefts)
+    return Raster.stack([Raster(array=place.array, valid=place.valid) for place in places])
 
 
 def compare(before: Raster, after: Raster) -> Image.Image:

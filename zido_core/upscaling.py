@@ -21,7 +21,7 @@ from .errors import OutputNotWritable
 from .facts import Facts, load_facts, save_facts
 from .fingerprint import identity
 from .finish import Finished
-from .job import CancelToken, Eta, EventSink, Progress, Stage, Warning  # noqa: A004 - the event
+from .job import CancelToken, EventSink, Progress, Stage, Warning  # noqa: A004 - the event
 from .manifest import Manifest
 from .pieces import Piece
 from .prompting import prompts_of
@@ -48,7 +48,7 @@ class Upscaling:
         self.emit, self.cancel = emit, cancel
         self.manifest = Manifest(setup, backbone)
         self.facts: Facts | None = None
-        self.eta = Eta()
+        self.eta = pace.Eta()
         self.done = self.earlier = 0
 
     def into_file(self, address: str) -> bool:

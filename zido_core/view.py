@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .errors import InvalidOptions, OutputNotWritable
 from .job import CancelToken, Shown, View
 from .options import Options
-from .picture import display_stretch, to_display
+from .picture import display_stretch, probe, to_display
 from .raster.band_plan import plan_bands
 from .raster.fill import fill_invalid
 from .raster.missing import WithNodata
@@ -40,11 +40,6 @@ AT_ONCE = 1 << 22
 
 EXACT = 1 << 26
 """Pixels of which a mean is worth the time; of larger parts, evenly spaced pixels are shown."""
-
-PROBES = 5
-"""The stretch of a file is judged by so many times so many places of it, each so large:"""
-
-PROBE_SIDE = 256
 
 
 class Viewer:
@@ -93,7 +88,7 @@ class Viewer:
         key = _key(path, options)
         if key not in self._stretches:
             source = self._source(path, options)
-            self._stretches[key] = display_stretch(_probe(source, bands_of(source, options)))
+            self._stretches[key] = display_stretch(probe(source, bands_of(source, options)))
         return self._stretches[key]
 
 
@@ -175,20 +170,6 @@ def _picked(source: Source, part: Tile, rows: Tile, size: Size, bands: tuple[int
     window = Tile(part.row + int(lines[0]), part.col, int(lines[-1] - lines[0]) + 1, part.width)
     picked = source.read(window, bands).take(lines - lines[0], columns)
     return Raster(array=picked.array, valid=picked.valid)
-
-
-def _probe(source: Source, bands: tuple[int, ...]) -> Raster:
-    """Places all over a file, side by side."""
-    info = source.info
-    if info.dtype == "uint8":  # shown as it is
-        return Raster(array=np.zeros((1, 1, 1), np.uint8), valid=np.ones((1, 1), bool))
-    sides = Size(*(min(side, PROBE_SIDE) for side in info.size))
-    tops, lefts = (
-        sorted({round(step * (whole - side) / (PROBES - 1)) for step in range(PROBES)})
-        for whole, side in zip(info.size, sides, strict=True)
-    )
-    places = (source.read(Tile(top, left, *sides), bands) for top in tops for left in lefts)
-    return Raster.stack([Raster(array=place.array, valid=place.valid) for place in places])
 
 
 def _cast(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

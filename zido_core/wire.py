@@ -21,7 +21,7 @@ PROTOCOL = 1
 LINE_LIMIT = 64 * 1024
 """Longest line, bytes, its break included; guards either side against the other."""
 
-_OTHERS = (job.View, job.Cancel, job.Shutdown)
+_OTHERS = (job.Tag, job.Sample, job.Fade, job.View, job.Cancel, job.Shutdown)
 _TOLD = (job.Started, job.Plan, job.Stage, job.Progress, job.Warning, job.Preview, job.Shown)
 _ENDS = (job.Done, job.Failed, job.Cancelled)
 _OF_THE_WORKER = (job.Hello, job.Heartbeat, job.Bye)

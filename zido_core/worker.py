@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
@@ -36,15 +36,18 @@ from .job import (
     Done,
     Event,
     EventSink,
+    Fade,
     Failed,
     Heartbeat,
     Hello,
     Job,
     Plan,
     Request,
+    Sample,
     Shutdown,
     Stage,
     Started,
+    Tag,
     View,
 )
 from .job import Cancelled as WasCancelled
@@ -175,7 +178,7 @@ class Worker:
                 self._tasks.put(Task(job=failure(error), token=self._token))
                 continue
             match request:
-                case Job() | View():
+                case Job() | Tag() | Sample() | Fade() | View():
                     self._tasks.put(Task(job=request, token=self._token))
                 case Cancel():
                     self._cancel()
@@ -230,8 +233,8 @@ class Worker:
     def _do(self, task: Task) -> None:
         if isinstance(task.job, Failed):
             self._channel.say(task.job)
-        elif isinstance(task.job, View):
-            self._show(task.job, task.token)
+        elif not isinstance(task.job, Job):
+            self._answer(task.job, task.token)
         elif task.job.options.dry_run:
             self._plan(task.job)
         else:
@@ -246,19 +249,51 @@ class Worker:
         if isinstance(planned, Plan):
             self._channel.say(Done(output=None, seconds=time.monotonic() - began))
 
+    def _answer(self, asked: Tag | Sample | Fade | View, token: CancelToken) -> None:
+        """What is no job, but ends like one."""
+        began = time.monotonic()
+        end: Event
+        try:
+            token.check()
+            if isinstance(asked, View):
+                self._show(asked, token)
+            else:
+                self._consider(asked, token)
+            end = Done(output=asked.output, seconds=time.monotonic() - began)
+        except (Cancelled, KeyboardInterrupt):
+            end = WasCancelled()
+        except Exception as error:
+            end = failure(error, debug=asked.options.debug)
+        self._channel.say(end)
+
     def _show(self, asked: View, token: CancelToken) -> None:
-        """A picture of a file. A damaged one fails, and does no harm to the next."""
+        """A picture of a file."""
         from .view import Viewer
 
-        began = time.monotonic()
         self._viewer = self._viewer or Viewer()
+        self._channel.say(self._viewer.show(asked, token))
+
+    def _consider(self, asked: Tag | Sample | Fade, token: CancelToken) -> None:
+        """What the model would see or make."""
+        from . import fade, glimpse, pipeline
+
+        model = self._model = self._model or pipeline.KeptModel()
         try:
-            self._channel.say(self._viewer.show(asked, token))
-            self._channel.say(Done(output=asked.output, seconds=time.monotonic() - began))
-        except Cancelled:
-            self._channel.say(WasCancelled())
-        except Exception as error:
-            self._channel.say(failure(error, debug=asked.options.debug))
+            self._working = True
+            if isinstance(asked, Tag):
+                self._tell(Stage(name="tagging"))
+                options = replace(asked.options, save_prompts=asked.output, overwrite=True, dry_run=False)
+                pipeline.tag(asked.input, options)
+            elif isinstance(asked, Fade):
+                self._tell(Stage(name="fading"))
+                fade.fade(asked, self._tell, token)
+            else:
+                self._tell(glimpse.glimpse(asked, model.backbone_for, self._tell, token))
+        except KeyboardInterrupt:
+            self._model = None  # as below
+            raise
+        finally:
+            self._working = False
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Stage):

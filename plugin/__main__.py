@@ -1,0 +1,126 @@
+"""The window on its own: ``python -m plugin picture.tif`` in the repository, or ``python path/to/plugin picture.tif``.
+
+With ``--answer FILE`` it does not do the job itself: pressing the button writes what is to be done to that file, as
+JSON, and ends with code 0; closing the window ends with code 1 and writes nothing. That is how GIMP asks its user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .dialog import Dialog
+
+ANSWERED, CLOSED = 0, 1
+"""Exit codes of ``--answer``."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the window until it is closed; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    from ..zido_core.errors import ZidoError
+
+    try:
+        return _show(given)
+    except ZidoError as error:
+        print(f"zido: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m plugin", description="The window of zido: upscale a raster or picture, and compare."
+    )
+    parser.add_argument("input", nargs="?", default="", help="raster or picture to begin with")
+    parser.add_argument("-o", "--output", default="", help="where the result goes (default: beside the input)")
+    parser.add_argument("--options", metavar="JSON", help="options to begin with, as a JSON object or @FILE")
+    parser.add_argument("--python", metavar="PATH", help="the Python that has zido (default: it is looked for)")
+    parser.add_argument(
+        "--answer",
+        metavar="FILE",
+        help="do nothing but ask: write input, output, options and python to this file as JSON and end with code 0, "
+        "or end with code 1 when the window is closed",
+    )
+    parser.add_argument("--title", default="", help="title of the window")
+    return parser
+
+
+def _show(given: argparse.Namespace) -> int:
+    from ..zido_core.options import Options
+    from .dialog import Dialog
+    from .qt import application
+
+    options = Options.from_dict(_json(given.options)) if given.options else None
+    app = application("zido")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C; the worker leaves when this process is gone
+    asks = given.answer is not None
+    dialog = Dialog(python=given.python, own_python=sys.executable, answers=asks, with_output=not asks)
+    if given.title:
+        dialog.setWindowTitle(given.title)
+    if options is not None:
+        dialog.form.show_options(options)
+    dialog.form.output.show_path(given.output)
+    if given.input:
+        dialog.open_input(os.path.abspath(given.input))
+    dialog.finished.connect(app.exit)
+    dialog.show()
+    accepted = app.exec() == dialog.DialogCode.Accepted
+    if not asks:
+        return 0
+    if not accepted:
+        return CLOSED
+    _write(Path(given.answer), dialog, given.output)
+    return ANSWERED
+
+
+def _json(text: str) -> dict[str, object]:
+    from ..zido_core.errors import ConfigurationError
+
+    try:
+        value = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--options cannot be read: {error}; give a JSON object or @FILE") from None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"--options is {text[:60]}; expected a JSON object")
+    return value
+
+
+def _write(path: Path, dialog: Dialog, output: str) -> None:
+    """The answer appears complete or not at all."""
+    job = dialog.job()
+    answer = {
+        "version": 1,
+        "input": job.input,
+        "output": output or None,
+        "options": job.options.to_dict(),
+        "python": dialog.engine.python,
+    }
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(answer, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)
+
+
+def _as_package() -> None:
+    """Run again as a part of the package `zido`, which is the folder above whatever it is called."""
+    root = Path(os.path.abspath(__file__)).parent.parent
+    spec = importlib.util.spec_from_file_location("zido", root / "__init__.py", submodule_search_locations=[str(root)])
+    assert spec is not None
+    assert spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["zido"] = package
+    spec.loader.exec_module(package)
+    from importlib import import_module
+
+    sys.exit(import_module("zido.plugin.__main__").main())
+
+
+if __name__ == "__main__":
+    _as_package()

@@ -1,0 +1,335 @@
+"""The window: what is to be done on the left, what it looks like on the right. The work is done elsewhere.
+
+::
+
+    dialog = Dialog(parent)              # in a host, with its main window
+    dialog.made.connect(load_the_layer)
+    dialog.open_input(path)
+    dialog.show()
+
+Nothing here waits: the worker is spoken to in threads (`errands`), and closing stops them first.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..zido_core import __version__
+from ..zido_core.errors import InvalidOptions
+from ..zido_core.job import Cancelled, Done, Event, Failed, Hello, Job, Plan, Preview, Tag
+from . import settings as remembered
+from .client import Client
+from .compare_page import ComparePage
+from .engine_bar import EngineBar
+from .errands import Desk, Stopped, Tell
+from .form import Form
+from .log_view import LogView
+from .plan_card import PlanCard
+from .planner import Planner
+from .progress import ProgressRow
+from .prompts_page import PromptsPage
+from .qt import QtGui, QtWidgets, Signal
+from .runs import Runs, beside, certain_job, sample
+from .viewport import Box
+from .window_layout import Buttons, arrange, restore_size
+
+
+class Dialog(QtWidgets.QDialog):
+    """zido's window."""
+
+    made = Signal(str)
+    """A result is complete: its path."""
+
+    def __init__(
+        self,
+        parent: QtWidgets.QWidget | None = None,
+        *,
+        python: str | None = None,
+        own_python: str | None = None,
+        answers: bool = False,
+        with_output: bool = True,
+    ) -> None:
+        """``python``: the one with zido; by default it is looked for, ``own_python`` first. ``answers``: the button
+        only accepts, and somebody else does the job. ``with_output``: the user says where the result goes.
+        """
+        super().__init__(parent)
+        self.setWindowTitle(f"zido {__version__}")
+        self.setAcceptDrops(True)
+        self._answers, self._closing, self._result = answers, False, 0
+        self._last, self._place = Job(input=""), Box(0, 0, 1, 1)
+        self._seen: Preview | None = None
+        self._numbers = itertools.count(1)
+        self._scratch = tempfile.TemporaryDirectory(prefix="zido-window-", ignore_cleanup_errors=True)
+        self.settings = remembered.load()
+        self.desk = Desk(self)
+        self.runs = Runs(self.desk, self)
+        self.form = Form(with_output=with_output)
+        self.engine = EngineBar(self.desk, python, own_python)
+        self.plan_card, self.progress = PlanCard(), ProgressRow()
+        self.compare = ComparePage(self.desk)
+        self.prompts = PromptsPage(Path(self._scratch.name))
+        self.log = LogView(self._diagnostics)
+        self.buttons = Buttons()
+        self.planner = Planner(self.desk, self.form.job, self)
+        self.pages = arrange(self)
+        self._recall()
+        self._connect()
+        self._show_state()
+        self.engine.look()
+
+    def open_input(self, path: str) -> None:
+        """Put a file into the form."""
+        self.form.input.show_path(path)
+
+    def job(self) -> Job:
+        """What the form says; raises InvalidOptions."""
+        return self.form.job()
+
+    @property
+    def running(self) -> bool:
+        """Whether a job is on its way, or something smaller."""
+        return self.runs.running
+
+    def begin(self) -> None:
+        """The button was pressed: start the job, or answer."""
+        job = self._read()
+        if job is None:
+            return
+        self._remember()
+        if self._answers:
+            self.accept()
+            return
+        self._last = job
+        self.planner.rest()
+        if self.runs.begin(job, self._on_made):
+            self.progress.begin("Starting")
+
+    def cancel(self) -> None:
+        """Stop what runs."""
+        if self.running:
+            self.progress.begin("Stopping")
+            self.runs.stop()
+
+    def done(self, result: int) -> None:
+        """Close: nothing is left running behind."""
+        if self._closing:
+            return
+        if self.running and result == QtWidgets.QDialog.DialogCode.Rejected and not self._may_stop():
+            return
+        self._closing = True
+        self._remember()
+        self.progress.begin("Stopping")
+        self.setEnabled(False)
+        self.planner.rest()
+        self.compare.pictures.forget()
+        self._result = result
+        self.desk.is_shut.connect(self._close)
+        self.desk.shut()
+
+    def dragEnterEvent(self, event: QtGui.QDragEnterEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Files may be dropped."""
+        if event is not None and _dropped(event):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QtGui.QDropEvent | None) -> None:  # noqa: N802 - Qt's name
+        """A file becomes the input."""
+        if event is not None and not self.running:
+            self.open_input(_dropped(event))
+
+    def _close(self) -> None:
+        self.compare.pictures.close()
+        self._scratch.cleanup()
+        super().done(self._result)
+
+    def _connect(self) -> None:
+        self.buttons.go.clicked.connect(self.begin)
+        self.buttons.stop.clicked.connect(self.cancel)
+        self.buttons.leave.clicked.connect(self.reject)
+        self.form.changed.connect(self._on_change)
+        self.form.input_changed.connect(self._on_input)
+        self.planner.planned.connect(self._on_plan)
+        self.engine.ready.connect(self._on_ready)
+        self.engine.said.connect(self.log.say)
+        self.runs.said.connect(self._on_event)
+        self.runs.changed.connect(self._show_state)
+        self.compare.said.connect(self.log.say)
+        self.compare.preview_asked.connect(self._preview)
+        self.compare.certain_asked.connect(self._make_certain)
+        self.prompts.read_asked.connect(self._read_prompts)
+        self.prompts.use_changed.connect(self._use_prompts)
+        self.prompts.tile_chosen.connect(self.compare.show_place)
+
+    def _on_ready(self) -> None:
+        """There is a worker: have it started before it is needed."""
+        worker = self.desk.worker
+        if worker is not None:
+            self.desk.start(_start(worker), self._on_hello)
+        self._on_change()
+
+    def _on_hello(self, hello: object) -> None:
+        if isinstance(hello, Hello):
+            self.plan_card.show_hello(hello)
+        elif isinstance(hello, Failed):
+            self.plan_card.show_problem(hello)
+
+    def _on_input(self) -> None:
+        self.prompts.clear()
+        self._use_prompts(None)
+        self.progress.rest("")
+
+    def _on_change(self) -> None:
+        self._show_state()
+        job = self._read()
+        if job is not None and self.desk.viewer is not None:
+            self.compare.show_input(job)
+        if not self.form.input.path:
+            self.plan_card.show_nothing("Choose an input, or drop a file here.")
+        elif not self.running:
+            self.planner.refresh()
+
+    def _read(self) -> Job | None:
+        """What the form says; None where it is wrong, which is said."""
+        try:
+            return self.form.job()
+        except InvalidOptions as error:
+            self.plan_card.show_problem(str(error))
+            return None
+
+    def _on_plan(self, plan: object) -> None:
+        if isinstance(plan, Plan):
+            self.plan_card.show_plan(plan)
+        elif isinstance(plan, Failed):
+            self.plan_card.show_problem(plan)
+
+    def _on_event(self, event: object) -> None:
+        if isinstance(event, Event):
+            self.log.show_event(event)
+            self.progress.show_event(event)
+        if isinstance(event, Plan):
+            self._on_plan(event)
+        if isinstance(event, Preview):
+            self._seen = event
+
+    def _on_made(self, end: object) -> None:
+        if self._went_well(end) and isinstance(end, Done) and end.output:
+            self.progress.rest(f"Done: {os.path.basename(end.output)}")
+            if end.output_size is not None:
+                self.compare.show_result(end.output, end.output_size, self._last)
+                self.pages.setCurrentWidget(self.compare)
+            self.made.emit(end.output)
+
+    def _preview(self, place: Box) -> None:
+        job = self._read()
+        if job is None:
+            return
+        self._last, self._place = job, place
+        self.planner.rest()
+        if self.runs.begin(sample(job, place, self._path("preview.png")), self._on_preview):
+            self.progress.begin("Previewing")
+
+    def _on_preview(self, end: object) -> None:
+        if self._went_well(end) and self._seen is not None and self._seen.box is not None:
+            self.progress.rest("Preview done")
+            _, _, height, width = self._seen.box
+            self.compare.show_preview(self._seen.path, (height, width), self._place, self._last)
+
+    def _make_certain(self, job: Job) -> None:
+        """What the blend fades to."""
+        if self.compare.shows_preview:
+            path = self._path("certain.png")
+            asked = sample(certain_job(job, path), self._place, path)
+            begun = self.runs.begin(asked, self._on_certain)
+        else:
+            path = self._path("certain.png" if self.compare.kind == "photo" else "certain.tif")
+            begun = self.runs.begin(certain_job(job, path), self._on_certain)
+        if begun:
+            self.progress.begin("Computing what is certain")
+        else:
+            self.compare.blending_failed()
+
+    def _on_certain(self, end: object) -> None:
+        if self._went_well(end) and isinstance(end, Done) and end.output:
+            self.progress.rest("Fidelity can be chosen now")
+            self.compare.show_certain(end.output)
+        else:
+            self.compare.blending_failed()
+
+    def _read_prompts(self) -> None:
+        job = self._read()
+        if job is None:
+            return
+        self.planner.rest()
+        path = self._path("read.geojson")
+        if self.runs.begin(Tag(input=job.input, output=path, options=beside(job.options)), self._on_prompts):
+            self.progress.begin("Reading prompts")
+
+    def _on_prompts(self, end: object) -> None:
+        if self._went_well(end) and isinstance(end, Done) and end.output:
+            self.progress.rest("Prompts read")
+            self.prompts.show_file(Path(end.output), used=False)
+
+    def _use_prompts(self, path: Path | None) -> None:
+        self.form.fields["prompts"].show(None if path is None else str(path))
+
+    def _went_well(self, end: object) -> bool:
+        """Say it where it did not."""
+        if isinstance(end, Cancelled):
+            self.progress.rest("Cancelled; nothing was written")
+        elif isinstance(end, Failed):
+            self.progress.rest("Failed")
+            self.plan_card.show_problem(end)
+        return isinstance(end, Done)
+
+    def _path(self, name: str) -> str:
+        """A file of this window, new each time: a picture that is shown is never written over."""
+        return str(Path(self._scratch.name) / f"{next(self._numbers)}-{name}")
+
+    def _show_state(self) -> None:
+        """Which buttons can be pressed now."""
+        here = bool(self.form.input.path)
+        self.buttons.go.setEnabled(here and (self._answers or self.runs.possible) and not self.running)
+        self.buttons.stop.setEnabled(self.running)
+        self.form.setEnabled(not self.running)
+        self.compare.set_preview_possible(here and self.runs.possible)
+        self.prompts.set_possible(here and self.runs.possible)
+
+    def _may_stop(self) -> bool:
+        yes = QtWidgets.QMessageBox.StandardButton.Yes
+        text = "The work is not finished. Stop it? Nothing will have been written."
+        return QtWidgets.QMessageBox.question(self, "zido", text) == yes
+
+    def _recall(self) -> None:
+        self.form.input.folder = self.settings.folder
+        self.form.show_options(self.settings.options)
+        self.form.unfold(self.settings.open_sections)
+        restore_size(self, self.settings.geometry)
+
+    def _remember(self) -> None:
+        path = self.form.input.path
+        self.settings = remembered.updated(
+            self.settings,
+            folder=os.path.dirname(path),
+            geometry=(self.width(), self.height()),
+            open_sections=self.form.unfolded,
+            options=self.form.options,
+        )
+        remembered.save(self.settings)
+
+    def _diagnostics(self) -> str:
+        worker = self.desk.worker
+        return f"zido {__version__}, no worker" if worker is None else worker.diagnostics()
+
+
+def _start(worker: Client) -> Callable[[Tell, Stopped], object]:
+    return lambda tell, stopped: worker.start(cancelled=stopped)
+
+
+def _dropped(event: QtGui.QDropEvent) -> str:
+    """The first file of what is dropped; empty for anything else."""
+    data = event.mimeData()
+    files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()] if data is not None else []
+    return files[0] if files else ""

@@ -1,0 +1,62 @@
+"""The one door to Qt: QGIS's own binding where this is QGIS, else PyQt5 or PyQt6.
+
+Everybody else imports from here, and spells enums in full (`Qt.Key.Key_F`), which both versions understand.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ..zido_core.errors import ModelMissing
+
+if TYPE_CHECKING:
+    from PyQt5 import QtCore, QtGui, QtWidgets
+    from PyQt5.QtCore import pyqtSignal as Signal
+else:
+
+    def _binding() -> str:
+        """The package to import; `QT_API` has its usual meaning."""
+        if "qgis.utils" in sys.modules:
+            return "qgis.PyQt"
+        known = {"pyqt5": "PyQt5", "pyqt6": "PyQt6"}
+        asked = known.get(os.environ.get("QT_API", "").lower())
+        for name in [asked] if asked else known.values():
+            if _is_here(name):
+                return name
+        raise ModelMissing(
+            f"this Python ({sys.executable}) has no Qt for the window; install it there with: pip install PyQt5"
+        )
+
+    def _is_here(name: str) -> bool:
+        try:
+            importlib.import_module(f"{name}.QtWidgets")
+        except ImportError:
+            return False
+        return True
+
+    _name = _binding()
+    QtCore = importlib.import_module(f"{_name}.QtCore")
+    QtGui = importlib.import_module(f"{_name}.QtGui")
+    QtWidgets = importlib.import_module(f"{_name}.QtWidgets")
+    Signal = QtCore.pyqtSignal
+
+Qt = QtCore.Qt
+
+__all__ = ["Qt", "QtCore", "QtGui", "QtWidgets", "Signal", "application"]
+
+
+def application(name: str) -> QtWidgets.QApplication:
+    """The application that runs, or a new one that is sharp on any screen."""
+    running = QtWidgets.QApplication.instance()
+    if isinstance(running, QtWidgets.QApplication):
+        return running
+    for attribute in ("AA_EnableHighDpiScaling", "AA_UseHighDpiPixmaps"):  # Qt 6 always does so
+        if hasattr(Qt.ApplicationAttribute, attribute):
+            QtCore.QCoreApplication.setAttribute(getattr(Qt.ApplicationAttribute, attribute))
+    made = QtWidgets.QApplication([name])
+    made.setApplicationName(name)
+    made.setApplicationDisplayName(name)
+    return made

@@ -31,7 +31,7 @@ test: lint ## check the code, then run all tests but those in QGIS and GIMP
 		--ignore-glob='*/test_qgis_*.py' --ignore-glob='*/test_gimp_*.py'
 
 test-hosts: $(DEV) ## run the tests in the real QGIS and GIMP, which .ci/hosts installs; fails where one is missing
-	@ZIDO_REQUIRE_HOSTS=1 ZIDO_PYTHON="$(CURDIR)/$(BIN)/python" OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
+	@ZIDO_REQUIRE_HOSTS=1 ZIDO_PYTHON="$(abspath $(BIN))/python" OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
 		$(BIN)/python -m pytest $(PYTEST_ARGS) --dist loadfile tests/test_qgis_*.py tests/test_gimp_*.py
 
 lint: $(DEV) ## ruff, import-linter, mypy

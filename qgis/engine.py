@@ -11,7 +11,7 @@ from ..plugin import environment
 from ..plugin.client import Client
 from ..plugin.launch import worker_command
 from ..zido_core import job
-from ..zido_core.job import Cancelled, Done, Event, Job
+from ..zido_core.job import Cancelled, Done, Event, Request
 from ..zido_core.words import amount, duration, pixels
 from .parameters import in_parameter_names
 
@@ -20,7 +20,14 @@ SPEAK_EVERY = 10.0
 
 
 PYTHON_SETTING = "zido/python"
-"""Key in QGIS's settings of the Python that the user has chosen; empty: zido looks for one."""
+"""Key in QGIS's settings of the Python that the window used last, which is tried first."""
+
+
+ADVICE = (
+    "Open Raster > zido > Upscale… once, which offers to make an environment for it; or set the variable ZIDO_PYTHON to "
+    "a Python that has zido."
+)
+"""What to do where there is no Python for the work."""
 
 
 class Engine:
@@ -32,9 +39,12 @@ class Engine:
 
     def python(self) -> str:
         """The Python that has zido_core. Raises QgsProcessingException with what to do if there is none."""
-        found = environment.find(QgsSettings().value(PYTHON_SETTING, "") or None)
+        chosen = QgsSettings().value(PYTHON_SETTING, "") or None
+        found = environment.find(chosen)
+        if chosen and isinstance(found, environment.Missing):  # it may have been there once
+            found = environment.find()
         if isinstance(found, environment.Missing):
-            raise QgsProcessingException(f"zido: {found}")
+            raise QgsProcessingException(f"zido: {found.reason} {ADVICE}")
         return found.python
 
     def client(self) -> Client:
@@ -44,13 +54,14 @@ class Engine:
                 self._client = Client(worker_command(self.python()))
             return self._client
 
-    def run(self, asked: Job, feedback: QgsProcessingFeedback) -> Done:
+    def run(self, asked: Request, feedback: QgsProcessingFeedback) -> Done:
         """Do a job in the thread of an algorithm. Raises QgsProcessingException with the reason if it is not done."""
         end = self.client().run(asked, Narrator(feedback), cancelled=feedback.isCanceled)
         if isinstance(end, Done):
             return end
         if isinstance(end, Cancelled):
-            raise QgsProcessingException("zido: stopped on request; nothing was written")
+            kept = f". What is done is in {end.work}; RESUME goes on from there" if end.work else ""
+            raise QgsProcessingException(f"zido: stopped on request; nothing was written{kept}")
         raise QgsProcessingException(f"zido: {in_parameter_names(end.message)}")
 
     def close(self) -> None:

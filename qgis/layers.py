@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import ClassVar
 
@@ -28,6 +29,14 @@ def source_of(layer: QgsRasterLayer) -> str:
     return str(layer.source()).partition("|")[0]
 
 
+def file_of(layer: QgsRasterLayer) -> str | None:
+    """The path of the layer's file; None for what is no file."""
+    if layer.providerType() != "gdal":
+        return None
+    path = str(layer.source()).partition("|")[0]
+    return path if os.path.isfile(path) else None
+
+
 class Style:
     """How a raster layer is drawn: bands, contrast stretch, brightness, blending, resampling."""
 
@@ -44,6 +53,15 @@ class Style:
         """Whether the bands that it draws are there; colours of a palette have become bands of their own."""
         same = layer.bandCount() == self._bands
         return 0 < self._used <= layer.bandCount() and (same or not self._palette)
+
+    def layer(self, path: str, name: str) -> QgsRasterLayer:
+        """A raster drawn this way. QGIS then reads no statistics of it, which would keep its window waiting."""
+        bare = QgsRasterLayer.LayerOptions(False)
+        made = QgsRasterLayer(path, name, "gdal", bare)
+        if not self.fits(made):
+            return QgsRasterLayer(path, name)
+        self.apply(made)
+        return made
 
     def apply(self, layer: QgsRasterLayer) -> None:
         """Draw a layer this way; the values of a result are those of its input, so that its stretch fits."""

@@ -10,10 +10,11 @@ from qgis.PyQt.QtGui import QIcon
 from ..zido_core import __version__
 from .comparing import CompareAlgorithm
 from .engine import Engine
+from .tagging import TagAlgorithm
 from .upscaling import PromptedAlgorithm, UpscaleAlgorithm
 
 ICON = Path(__file__).parent / "icon.svg"
-ALGORITHMS = (UpscaleAlgorithm, PromptedAlgorithm, CompareAlgorithm)
+ALGORITHMS = (UpscaleAlgorithm, TagAlgorithm, PromptedAlgorithm, CompareAlgorithm)
 FORMATS = ["tif", "tiff", "jp2", "png", "jpg", "webp"]
 """Formats of results, the usual one first."""
 

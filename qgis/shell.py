@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from qgis.core import QgsApplication, QgsMapLayer, QgsRasterLayer
@@ -13,6 +14,7 @@ from .engine import Engine
 from .provider import ICON, ZidoProvider
 
 MENU = "&zido"
+SWIPE_ICON = ICON.with_name("swipe.svg")
 
 
 class ZidoPlugin:
@@ -24,6 +26,7 @@ class ZidoPlugin:
         self.provider: ZidoProvider | None = None
         self.actions: list[QAction] = []
         self.swipe: Any = None
+        self.window: Any = None
 
     def initProcessing(self) -> None:
         """Processing alone: what ``qgis_process`` needs."""
@@ -33,45 +36,54 @@ class ZidoPlugin:
     def initGui(self) -> None:
         """All of it."""
         self.initProcessing()
-        self._add_action("Upscale…", "Upscale a raster or photograph with zido", self.upscale, icon=QIcon(str(ICON)))
-        self._add_action("Swipe active layer", "Compare the active layer with what lies under it", self.compare)
+        self._add_action(ICON, "Upscale…", "Upscale a raster or photograph with zido", self.upscale)
+        swipe = "Compare the active layer with what lies under it; again: stop"
+        self._add_action(SWIPE_ICON, "Swipe active layer", swipe, self.compare)
 
     def unload(self) -> None:
         """Take everything back, the worker too."""
         for action in self.actions:
             self.iface.removePluginRasterMenu(MENU, action)
-            self.iface.removeRasterToolBarIcon(action)
+            self.iface.removeToolBarIcon(action)
         if self.swipe is not None:
             self.iface.mapCanvas().unsetMapTool(self.swipe)
+        if self.window is not None:
+            self.window.close()
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
         self.engine.close()
 
     def upscale(self) -> None:
-        """Open the dialog of the algorithm, for the active layer."""
-        import processing
+        """Open the window for the active layer."""
+        from .window import LayerWindow
 
         layer = self.iface.activeLayer()
-        chosen = {"INPUT": layer.id()} if isinstance(layer, QgsRasterLayer) else {}
-        processing.execAlgorithmDialog("zido:upscale", chosen)
+        if self.window is None:
+            self.window = LayerWindow(self.iface.mainWindow())
+        self.window.open(layer if isinstance(layer, QgsRasterLayer) else None)
 
     def compare(self) -> None:
-        """Swipe between the map with and without the active layer."""
+        """Swipe between the map with and without the active layer; once more: end it."""
         from .swipe import SwipeTool
 
         layer = self.iface.activeLayer()
         if not isinstance(layer, QgsMapLayer):
             self.iface.messageBar().pushInfo("zido", "Choose the layer to compare in the layer tree first.")
             return
+        canvas = self.iface.mapCanvas()
         if self.swipe is None:
-            self.swipe = SwipeTool(self.iface.mapCanvas())
+            self.swipe = SwipeTool(canvas)
+        if canvas.mapTool() is self.swipe and self.swipe.layer is layer:
+            canvas.unsetMapTool(self.swipe)
+            return
+        canvas.unsetMapTool(self.swipe)
         self.swipe.compare(layer)
-        self.iface.mapCanvas().setMapTool(self.swipe)
+        canvas.setMapTool(self.swipe)
 
-    def _add_action(self, text: str, tip: str, act: Callable[[], None], icon: QIcon | None = None) -> None:
-        action = QAction(icon or QIcon(), text, self.iface.mainWindow())
+    def _add_action(self, icon: Path, text: str, tip: str, act: Callable[[], None]) -> None:
+        action = QAction(QIcon(str(icon)), text, self.iface.mainWindow())
         action.setToolTip(tip)
         action.triggered.connect(lambda _checked=False: act())
         self.iface.addPluginToRasterMenu(MENU, action)
-        self.iface.addRasterToolBarIcon(action)
+        self.iface.addToolBarIcon(action)
         self.actions.append(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qgis.core import QgsMapLayer, QgsMapRendererParallelJob, QgsMapSettings
 from qgis.gui import QgsMapCanvas, QgsMapCanvasItem, QgsMapMouseEvent, QgsMapTool
-from qgis.PyQt.QtCore import QRectF, QSize, Qt
+from qgis.PyQt.QtCore import QLineF, QRectF, Qt
 from qgis.PyQt.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen
 from qgis.PyQt.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
@@ -39,13 +39,13 @@ class SwipeItem(QgsMapCanvasItem):
         self.setPos(0, 0)
 
     def boundingRect(self) -> QRectF:
-        return QRectF(0, 0, self._canvas.width(), self._canvas.height())
+        return QRectF(self._canvas.viewport().rect())
 
     def paint(
         self, painter: QPainter, option: QStyleOptionGraphicsItem | None = None, widget: QWidget | None = None
     ) -> None:
-        width, height = self._canvas.width(), self._canvas.height()
-        x = round(self.share * width)
+        width, height = self.boundingRect().width(), self.boundingRect().height()
+        x = float(round(self.share * width))
         if not self._image.isNull():
             painter.save()
             painter.setClipRect(QRectF(0, 0, x, height))
@@ -54,7 +54,7 @@ class SwipeItem(QgsMapCanvasItem):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for colour, thickness in ((QColor(0, 0, 0, 160), 4), (QColor(255, 255, 255), 2)):
             painter.setPen(QPen(colour, thickness))
-            painter.drawLine(x, 0, x, height)
+            painter.drawLine(QLineF(x, 0, x, height))
         painter.setBrush(QColor(255, 255, 255))
         painter.setPen(QPen(QColor(0, 0, 0, 160), 1))
         painter.drawEllipse(QRectF(x - HANDLE, height / 2 - HANDLE, 2 * HANDLE, 2 * HANDLE))
@@ -86,7 +86,7 @@ class SwipeTool(QgsMapTool):
 
     def canvasMoveEvent(self, event: QgsMapMouseEvent) -> None:
         if self._item is not None:
-            self._item.move(event.pos().x() / max(self.canvas().width(), 1))
+            self._item.move(event.pos().x() / max(self.canvas().viewport().width(), 1))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         steps = {Qt.Key.Key_Left: -STEP, Qt.Key.Key_Right: STEP}
@@ -96,11 +96,17 @@ class SwipeTool(QgsMapTool):
 
     def compare(self, layer: QgsMapLayer) -> None:
         """The layer that is left out to the left of the line."""
+        self._forget()
         self.layer = layer
-        layer.willBeDeleted.connect(self._forget)
+        layer.willBeDeleted.connect(self._leave)
 
     def _forget(self) -> None:
+        if self.layer is not None:
+            self.layer.willBeDeleted.disconnect(self._leave)
         self.layer = None
+
+    def _leave(self) -> None:
+        self._forget()
         self.canvas().unsetMapTool(self)
 
     def _render(self) -> None:
@@ -110,9 +116,6 @@ class SwipeTool(QgsMapTool):
         self._stop()
         settings = QgsMapSettings(self.canvas().mapSettings())
         settings.setLayers([layer for layer in settings.layers() if layer.id() != self.layer.id()])
-        ratio = self.canvas().devicePixelRatioF()
-        settings.setOutputSize(QSize(self.canvas().width(), self.canvas().height()) * ratio)
-        settings.setOutputDpi(settings.outputDpi())
         self._job = QgsMapRendererParallelJob(settings)
         self._job.finished.connect(self._rendered)
         self._job.start()

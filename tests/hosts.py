@@ -60,6 +60,8 @@ class Host:
         pairs = [f"{name}={value}" for name, value in (clean | dict(environment)).items()]
         command = ["/usr/bin/env", "-i", *pairs, *map(str, arguments)]
         if self.chroot is not None:
+            if Path(worker_python()).resolve().is_relative_to("/usr/bin"):
+                pytest.fail(f"{worker_python()} leads into /usr, which is another one in a chroot: make it elsewhere")
             command = _entered(self.chroot, [home, ROOT, *python_folders()], command)
         return subprocess.Popen(
             command,

@@ -94,12 +94,10 @@ def test_a_real_raster_in_a_system_without_a_code(qgis: Qgis, data_dir: Path) ->
     ("arguments", "environment", "expected"),
     [
         (["--OUTPUT=OUT.tif", "--NODATA=many"], {}, "nodata is many; expected a number or auto"),
-        (["--OUTPUT=OUT.tif", "--PRESET=best"], {}, "PRESET"),
-        (["--OUTPUT=OUT.tif", "--DEVICE=toaster"], {}, "device is toaster; expected auto, cpu, cuda, cuda:N or mps"),
         (["--OUTPUT=/proc/no.tif"], {}, "/proc"),
         (["--OUTPUT=OUT.tif"], {"ZIDO_PYTHON": "/no/python"}, "chosen by the variable ZIDO_PYTHON will not do"),
     ],
-    ids=["number", "choice", "value", "output", "python"],
+    ids=["number", "output", "python"],
 )
 def test_an_error_is_one_clear_line_and_code_1(
     qgis: Qgis, field: Path, arguments: list[str], environment: dict[str, str], expected: str

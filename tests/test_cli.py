@@ -61,6 +61,7 @@ def pipeline(monkeypatch):
         return PLAN
 
     fake.upscale, fake.plan = upscale, plan
+    fake.KeptModel = lambda: types.SimpleNamespace(upscale=upscale)
     monkeypatch.setitem(sys.modules, "zido_core.pipeline", fake)
     monkeypatch.setattr(zido_core, "pipeline", fake, raising=False)
     return fake
@@ -87,6 +88,7 @@ def test_every_option_reaches_the_pipeline(pipeline, spec):
         "fidelity": "0.25",
         "strength": "0.5",
         "bands": "3,2,1",
+        "block_size": "512",
         "creation_options": "A=1",
         "stretch": "minmax",
         "priors": "gsp,rap",
@@ -330,3 +332,16 @@ def test_the_work_stops_quietly_when_its_reader_leaves():
         assert process.wait(timeout=30) == 1
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("end", [errors.Cancelled("stopped"), errors.OutputFailed("disk full")])
+def test_kept_work_is_told_with_the_command_that_goes_on(pipeline, capsys, monkeypatch, end):
+    def stopped(src, dst, *, options, on_event, cancel):
+        cancel.work = "my out.tif.zido"
+        raise end
+
+    monkeypatch.setattr(pipeline, "upscale", stopped)
+    assert cli.execute(["a.tif"]) == end.exit_code
+    err = capsys.readouterr().err
+    assert "what is done is kept; go on with: zido resume 'my out.tif.zido'" in err
+    assert "nothing was written" not in err

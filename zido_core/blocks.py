@@ -97,11 +97,8 @@ class Block:
     """Index of each tile of ``grid`` among the tiles of the whole canvas."""
     canvas: Grid
     """All tiles of the whole canvas."""
-
-    @property
-    def alone(self) -> bool:
-        """Whether it is the whole canvas."""
-        return self.grid.canvas == self.canvas.canvas
+    alone: bool
+    """Whether there is no other block."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +151,7 @@ class Layout:
             origin=(bounds.row, bounds.col),
             tile_ids=tuple(row * columns + col for row in rows for col in cols),
             canvas=canvas.grid,
+            alone=len(self) == 1,
         )
 
     def cores_near(self, place: Tile) -> Iterator[Tile]:

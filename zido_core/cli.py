@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -15,7 +15,7 @@ from .cli_evaluate import evaluate
 from .cli_models import models
 from .cli_plugin import install_plugin
 from .errors import Cancelled, InvalidOptions
-from .interrupt import STOPPED, Interrupt
+from .interrupt import Interrupt, continue_text, stopped_text
 from .job import Cancelled as WasCancelled
 from .job import CancelToken, Done, Event, Failed, Job, Plan
 from .naming import jobs_for
@@ -146,6 +146,38 @@ def doctor(as_json: bool) -> int:
     return examination.exit_code(checks)
 
 
+@app.command(
+    "resume",
+    help="Go on with unfinished work: a folder OUTPUT.zido, the OUTPUT that it belongs to, or a folder with several.",
+    short_help="Go on with unfinished work.",
+)
+@click.argument("places", nargs=-1, required=True, metavar="PLACE...")
+@click.option("--json", "as_json", is_flag=True, help="events as JSON lines on stdout")
+@click.option("-q", "--quiet", is_flag=True, help="say nothing but warnings and errors")
+def resume(places: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    from .work.unfinished import jobs_in
+
+    jobs = [job for place in places for job in jobs_in(place)]
+    with Interrupt(CancelToken()) as cancel:
+        return _upscale_all(jobs, cancel, as_json=as_json, quiet=quiet)
+
+
+@app.command(
+    "clean",
+    help="Remove unfinished work that nobody is doing: a folder OUTPUT.zido, that of an OUTPUT, or all in a folder.",
+    short_help="Remove unfinished work.",
+)
+@click.argument("places", nargs=-1, required=True, metavar="PLACE...")
+@click.option("--dry-run", "only_list", is_flag=True, help="say what would be removed, and stop")
+def clean(places: tuple[str, ...], only_list: bool) -> int:
+    from .work.unfinished import remove_work
+
+    for place in places:
+        for line in remove_work(place, only_list=only_list):
+            click.echo(line)
+    return OK
+
+
 app.add_command(models)
 app.add_command(install_plugin)
 
@@ -174,9 +206,10 @@ def worker(idle: float, views: bool) -> NoReturn:
 def _upscale_all(jobs: Sequence[Job], cancel: CancelToken, *, as_json: bool, quiet: bool) -> int:
     sink = sink_for(as_json=as_json, quiet=quiet)
     ends: list[Event] = []
+    one = _OneModel() if len(jobs) > 1 else None
     for index, job in enumerate(jobs, start=1):
         written = [end.output for end in ends if isinstance(end, Done) and end.output]
-        ends.append(run(job, sink, cancel, index=index, count=len(jobs), written=written))
+        ends.append(run(job, sink, cancel, index=index, count=len(jobs), written=written, upscale=one))
         _report(ends[-1])
         if isinstance(ends[-1], WasCancelled):
             break
@@ -187,6 +220,19 @@ def _upscale_all(jobs: Sequence[Job], cancel: CancelToken, *, as_json: bool, qui
         if done:
             click.echo(NOTICE)
     return exit_code(ends)
+
+
+class _OneModel:
+    """Upscales file after file with the model kept loaded; loads all that it needs when it is first called."""
+
+    _upscale: Callable[..., Any] | None = None
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        if self._upscale is None:
+            from .pipeline import KeptModel
+
+            self._upscale = KeptModel().upscale
+        return self._upscale(*given, **named)
 
 
 def _plan_all(jobs: Sequence[Job], *, as_json: bool) -> int:
@@ -204,11 +250,13 @@ def _plan_all(jobs: Sequence[Job], *, as_json: bool) -> int:
 def _report(end: Event) -> None:
     """Say on stderr why there is no result."""
     if isinstance(end, WasCancelled):
-        click.echo(STOPPED, err=True)
+        click.echo(stopped_text(end.work), err=True)
     if isinstance(end, Failed):
         if end.traceback:
             click.echo(end.traceback, err=True)
         click.echo(f"zido: {end.message}", err=True)
+        if end.work is not None:
+            click.echo(f"zido: {continue_text(end.work)}", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -11,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .prompts.base import Prompt, Tag
+from .prompts.spool import Spool, stacked
 from .raster.stretch import Stretch
 from .survey import Survey
+from .tiling.grid import Tile
 from .work.array_file import ArrayFile, DamagedFile, save_array
 from .work.folder import WorkFolder
 from .work.records import load_record, save_record
+
+TOGETHER = 32
+"""Embeddings that are read at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +40,8 @@ def save_facts(folder: WorkFolder, facts: Facts) -> None:
     prompts = [prompt for prompt, _ in unique]
     embeddings = [prompt.embedding for prompt in prompts if prompt.embedding is not None]
     if embeddings:
-        save_array(folder.path / "facts.embeddings", np.stack(embeddings))
+        rows = stacked(embeddings).reshape(1, -1, embeddings[0].shape[-1])
+        save_array(folder.path / "facts.embeddings", rows, count=len(embeddings))
     found = facts.survey
     save_record(
         folder.path / "facts.json",
@@ -72,8 +78,14 @@ def load_facts(folder: WorkFolder) -> Facts | None:
 def _embeddings(path: Path, records: Sequence[dict[str, Any]]) -> list[NDArray[np.float32] | None]:
     if not any(record["seen"] for record in records):
         return [None for _ in records]
-    with ArrayFile(path) as file:
-        stored = iter(file.read())
+    found: list[NDArray[np.float32]] = []
+    with ArrayFile(path) as file, Spool() as spool:
+        _, height, width = file.shape
+        tokens = height // file.facts["count"]
+        for row in range(0, height, tokens * TOGETHER):
+            rows = file.read(Tile(row, 0, min(tokens * TOGETHER, height - row), width))
+            found += spool.keep(list(rows.reshape(-1, tokens, width)))
+    stored = iter(found)
     return [next(stored) if record["seen"] else None for record in records]
 
 

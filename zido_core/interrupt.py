@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import threading
@@ -14,7 +15,16 @@ from typing import Any
 from .errors import Cancelled
 from .job import CancelToken
 
-STOPPED = "zido: stopped; nothing was written"
+
+def stopped_text(work: str | None = None) -> str:
+    """What is said of a job that was stopped; ``work``: folder from which it can be continued."""
+    return "zido: stopped; nothing was written" if work is None else f"zido: stopped; {continue_text(work)}"
+
+
+def continue_text(work: str) -> str:
+    """How to go on with work that is kept."""
+    return f"what is done is kept; go on with: zido resume {shlex.quote(work)}"
+
 
 INSIST_AFTER = 1.0
 """Seconds after which work that did not look at its token is interrupted where it stands."""
@@ -72,7 +82,7 @@ class Interrupt:
             self._insisting = True
             interrupt_main_thread()
         if not self._over.wait(LEAVE_AFTER - INSIST_AFTER):
-            _leave()
+            _leave(self._token)
 
 
 def interrupt_main_thread() -> None:
@@ -83,8 +93,8 @@ def interrupt_main_thread() -> None:
         _thread.interrupt_main()
 
 
-def _leave() -> None:
+def _leave(token: CancelToken) -> None:
     # Whoever listened may be gone: then the write fails, and the process must end all the same.
     with contextlib.suppress(OSError):
-        os.write(2, f"{STOPPED}\n".encode())
+        os.write(2, f"{stopped_text(token.work)}\n".encode())
     os._exit(Cancelled.exit_code)

@@ -18,7 +18,7 @@ from .errors import OutputNotWritable
 from .fingerprint import fingerprint, identity, versions
 from .finish import Finished
 from .metrics.consistency import borders, consistency, seam_ratio
-from .prompts.base import Prompt
+from .prompts.base import Prompt, tagger_weights
 from .raster.stretch import Stretch
 from .resample import resize
 from .setup import Setup
@@ -37,6 +37,7 @@ class Manifest:
     def __init__(self, setup: Setup, backbone: Backbone[Any]) -> None:
         self.setup = setup
         self.weights_hash = backbone.weights_hash
+        self.tagger_hash = tagger_weights(setup.options) if setup.options.tags else None
         self.device = str(backbone.device)
         self.fingerprint = fingerprint(setup, backbone)
         self.stretch: Stretch | None = None
@@ -108,6 +109,7 @@ class Manifest:
                 "sha256": self.weights_hash,
                 "licence": setup.descriptor.licence,
             },
+            "tagger": {"name": setup.options.tagger, "sha256": self.tagger_hash} if setup.options.tags else None,
             "options": setup.options.record(),
             "stretch": None if self.stretch is None else self.stretch.to_dict(),
             "prompts": dict(self.prompts),

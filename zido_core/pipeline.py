@@ -72,7 +72,7 @@ def upscale(
     unless ``dst`` names a file. Options are an ``Options`` object or named: ``upscale("a.tif", scale=2, seed=7)``.
     Raises a ``ZidoError``; whatever happens, the output is complete or absent.
     """
-    return _upscale(src, dst, _options(options, named), _backbone_for, on_event, cancel)
+    return _upscale(src, dst, _options(options, named), backbone_for, on_event, cancel)
 
 
 def plan(
@@ -166,11 +166,12 @@ class KeptModel:
         wanted = (options.model, options.device, options.precision, options.model_dir)
         if self._loaded is None or self._loaded[0] != wanted:
             self._loaded = None  # two may not fit into memory
-            self._loaded = wanted, _backbone_for(setup)
+            self._loaded = wanted, backbone_for(setup)
         return self._loaded[1]
 
 
-def _backbone_for(setup: Setup) -> Backbone[Any]:
+def backbone_for(setup: Setup) -> Backbone[Any]:
+    """The model that a run needs, loaded."""
     options = setup.options
     precision = devices.torch_dtype(options.precision)
     return load_backbone(setup.descriptor, options.device, precision, options.model_dir)

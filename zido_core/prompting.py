@@ -12,6 +12,7 @@ from .finish import model_image, read_bands, within
 from .job import CancelToken
 from .prompts.base import NoPrompt, Prompt, Tagger, about, tagger_for
 from .prompts.compose import combine
+from .prompts.spool import Spool
 from .prompts.vocabulary import clean_text, content_of, join
 from .raster.source import Source
 from .setup import Setup
@@ -32,8 +33,7 @@ def prompts_of(source: Source, setup: Setup, survey: Survey, cancel: CancelToken
     """The prompts of ``setup.canvas.grid``, row by row. A file speaks for the tiles that it covers."""
     options, tiles = setup.options, setup.canvas.input_tiles
     steers = options.uses("rap", "rsp")
-    needed = options.prompts != "none" or (steers and not options.prompt)
-    tagger = tagger_for(options) if needed else NoPrompt()
+    tagger = tagger_for(options) if options.tags else NoPrompt()
     whole = whole_words(source, setup, survey, tagger) if steers else ""
     user = options.prompt or whole  # words that all tiles hear, and that those are told who describe tiles
     if options.prompts == "none":
@@ -64,12 +64,13 @@ def whole_words(source: Source, setup: Setup, survey: Survey, tagger: Tagger) ->
 def local_prompts(source: Source, setup: Setup, survey: Survey, tagger: Tagger, cancel: CancelToken) -> list[Prompt]:
     """What the tagger says of each tile alone (ZIDO, Algorithm 1); a few tiles of a row are in memory at a time."""
     prompts: list[Prompt] = []
-    for tiles in _strips(setup.canvas.input_tiles):
-        cancel.check()
-        first, last = tiles[0], tiles[-1]
-        strip = Tile(first.row, first.col, first.height, last.right - first.col)
-        bands = read_bands(source, strip, setup.bands.model, survey)
-        prompts += tagger.tag(model_image(bands, setup, survey), [within(tile, strip) for tile in tiles])
+    with Spool() as spool:
+        for tiles in _strips(setup.canvas.input_tiles):
+            cancel.check()
+            first, last = tiles[0], tiles[-1]
+            strip = Tile(first.row, first.col, first.height, last.right - first.col)
+            image = model_image(read_bands(source, strip, setup.bands.model, survey), setup, survey)
+            prompts += spool.kept(tagger.tag(image, [within(tile, strip) for tile in tiles]))
     return prompts
 
 

@@ -6,6 +6,7 @@ import errno
 import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .errors import Cancelled, ModelMissing, OutOfMemory, OutputFailed, OutputNotWritable, ZidoError
@@ -32,7 +33,7 @@ def run(
     ``written``: results of earlier jobs, which this one must not replace whatever its options allow.
     ``upscale``: what does it, called like `pipeline.upscale`, which it is by default.
     """
-    began = time.monotonic()
+    began, cancel.work = time.monotonic(), None
     plans: list[Plan] = []
 
     def listen(event: Event) -> None:
@@ -57,11 +58,12 @@ def run(
             output_size=plans[-1].output_size if plans else None,
             crs=plans[-1].crs if plans else None,
             manifest=job.options.manifest,
+            skipped=getattr(result, "skipped", False),
         )
     except (Cancelled, KeyboardInterrupt):
-        last = WasCancelled()
+        last = WasCancelled(work=cancel.work)
     except Exception as error:
-        last = failure(error, debug=job.options.debug)
+        last = replace(failure(error, debug=job.options.debug), work=cancel.work)
     on_event(last)
     return last
 

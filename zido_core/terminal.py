@@ -152,6 +152,8 @@ def plan_text(source: str, plan: Plan) -> str:
 
 def done_line(done: Done) -> str:
     """Where the result is and what it is."""
+    if done.skipped:
+        return f"{done.output}: was finished before"
     size = f", {pixels(done.output_size)}" if done.output_size else ""
     crs = f", {done.crs} kept" if done.crs else ""
     return f"{done.output}{size}{crs}, {duration(done.seconds)}"

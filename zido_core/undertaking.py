@@ -40,6 +40,8 @@ class Undertaking:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         over = kind is None and not self._options.keep_work
+        if kind is None:
+            self._cancel.work = None
         with self._held:
             if self._lock is None:
                 return
@@ -48,7 +50,6 @@ class Undertaking:
             elif self.folder.exists:
                 with suppress(OSError):  # a full disk must not hide what happened
                     self.folder.journal.add(event="done" if kind is None else kind.__name__)
-                self._cancel.work = None if kind is None else str(self.folder.path)
         if over and os.name == "nt":  # which does not remove a lock that is held
             self.folder.remove()
 
@@ -59,7 +60,7 @@ class Undertaking:
             self._take()
         if not self.continued:
             self.folder.describe(self.description)
-            self.continued = True
+            self._go_on()
 
     def _take(self) -> None:
         self._lock = self._held.enter_context(self.folder.lock())
@@ -71,7 +72,7 @@ class Undertaking:
         if self._options.resume:
             self._compare()
             self.folder.journal.add(event="continued")
-            self.continued = True
+            self._go_on()
         elif self._options.overwrite:
             self.folder.clear()
         else:
@@ -79,6 +80,11 @@ class Undertaking:
                 f"there is unfinished work in {self.folder.path}; continue it with --resume, or start anew with "
                 "--overwrite"
             )
+
+    def _go_on(self) -> None:
+        """From now on nothing that is done is lost."""
+        self.continued = True
+        self._cancel.work = str(self.folder.path)
 
     def _compare(self) -> None:
         begun: dict[str, Any] = self.folder.description().fingerprint

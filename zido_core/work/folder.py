@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +107,7 @@ class WorkFolder:
         shutil.rmtree(self.path / "blocks", ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove the folder with all work; only who holds its lock may."""
+        """Remove the folder with all work, if it is there; only who holds its lock may."""
         self.clear()
         with contextlib.suppress(OSError):  # something of somebody else's is in it
             (self.path / "lock").unlink(missing_ok=True)
@@ -123,12 +122,3 @@ def work_folder(output: Path) -> Path:
 def taken_by(folder: Path) -> int:
     """Bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def find_work(place: Path) -> Iterator[WorkFolder]:
-    """The work folders that a path means: itself, that of an output, or all in a folder."""
-    if place.suffix == SUFFIX or not place.is_dir():
-        found = [WorkFolder(place if place.suffix == SUFFIX else work_folder(place))]
-    else:
-        found = [WorkFolder(path) for path in sorted(place.glob(f"*{SUFFIX}"))]
-    return (folder for folder in found if folder.exists)

@@ -37,7 +37,7 @@ class CaptionMemory:
         with contextlib.suppress(OSError, RuntimeError):  # also where there is no home
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps([name, caption]) + "\n")
+                lines.write(f"\n{json.dumps([name, caption])}\n")  # a line of its own, whatever came before
 
 
 def _key_of(model: Path, question: str | None) -> str:

@@ -24,8 +24,8 @@ PYTHON_SETTING = "zido/python"
 
 
 ADVICE = (
-    "Open Raster > zido > Upscale… once, which offers to make an environment for it; or set the variable ZIDO_PYTHON to "
-    "a Python that has zido."
+    "Open Raster > zido > Upscale… once, which offers to make an environment for it; or set the variable ZIDO_PYTHON "
+    "to a Python that has zido."
 )
 """What to do where there is no Python for the work."""
 

@@ -42,7 +42,7 @@ class Qgis:
 
     def process(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run ``qgis_process``."""
-        command = [self.host.program, *arguments]
+        command: list[str | Path] = [self.host.program, *arguments]
         return self.host.run(command, home=self.home, environment=self.environment(**environment))
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 import rasterio
 from affine import Affine
 
+from tests.conftest import ROOT
 from tests.qgis_host import Qgis
 
 QUICK = ("--PRESET=preview", "--SCALE=2")
@@ -88,6 +90,21 @@ def test_a_real_raster_in_a_system_without_a_code(qgis: Qgis, data_dir: Path) ->
     assert told["results"]["OUTPUT"] == str(output)
     assert told["inputs"]["SCALE"] == "2"
     check_kept(qgis.look(source), qgis.look(output), 2)
+
+
+def test_the_commands_in_the_documents_do_what_they_say(qgis: Qgis, example_raster: Path) -> None:
+    text = (ROOT / "docs" / "qgis.md").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0] for line in text.replace("\\\n", " ").splitlines() if "qgis_process run" in line]
+    folder = qgis.home / "documents"
+    folder.mkdir()
+    write_field(folder / "ortho.tif", example_raster, side=64)
+    for line in lines:
+        arguments = [word.replace("=", f"={folder}/", 1) if "." in word else word for word in shlex.split(line)[1:]]
+        ran = qgis.process(*arguments)
+        assert ran.returncode == 0, line + ran.stdout + ran.stderr
+    named = {word.split("=")[1] for line in lines for word in shlex.split(line) if "." in word}
+    assert {path.name for path in folder.iterdir() if path.suffix != ".xml"} == named
+    assert "kept" in (folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def test_record_is_json_and_complete(manifest: Manifest) -> None:
     record = manifest.record()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["model"] == {"name": "mini", "sha256": "ab" * 32, "licence": "MIT"}
+    assert record["tagger"] == {"name": "scene", "sha256": None}
     assert record["prompts"] == {"tiles": 3, "unique": 2, "tags": {"water": 1}}
     assert (record["tiles"], record["blocks"]) == (6, 1)
     assert record["input"]["size"] == [40, 60]

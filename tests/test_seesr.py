@@ -432,6 +432,7 @@ class TestRuns:
         assert profile["transform"].almost_equals(place, 1e-9)
         np.testing.assert_allclose(pixels.mean(axis=(1, 2)), means, atol=0.5)
         assert manifest["tiles"] == 4
+        assert (manifest["tagger"]["name"], len(manifest["tagger"]["sha256"])) == ("dape", 64)
         told = tag(crop, model=model, model_dir=str(seesr_folder), **SMALL)
         assert len({id(prompt.embedding) for prompt in told}) == unique
 

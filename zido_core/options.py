@@ -367,6 +367,11 @@ class ResolvedOptions(Options):
         return self.fidelity < 1 or not describe(self.model).certain_at_one
 
     @property
+    def tags(self) -> bool:
+        """Whether a tagger looks at the image: at its tiles, or for what is said of all of it."""
+        return self.prompts != "none" or (self.uses("rap", "rsp") and not self.prompt)
+
+    @property
     def everywhere(self) -> str:
         """The user's words, unless tiles hear their own alone (C-Upscale, eq. 8)."""
         return "" if self.uses("rsp") and self.prompts != "none" else self.prompt

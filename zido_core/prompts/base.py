@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from ..checkpoint import fingerprint
 from ..errors import InvalidOptions, ModelMissing
 from ..options import ResolvedOptions
 from ..store import tagger_folder
@@ -132,6 +133,17 @@ def tagger_named(name: str, setup: TaggerSetup | None = None) -> Tagger:
     return cast("Tagger", made.load(setup or TaggerSetup()) if hasattr(made, "load") else made())
 
 
+def tagger_weights(options: ResolvedOptions) -> str | None:
+    """sha256 of the files that the options' tagger is made of; None for taggers that are no networks."""
+    module, _, attribute = TAGGERS[options.tagger].partition(":")
+    made: Any = getattr(import_module(f".{module}", __package__), attribute)
+    if not hasattr(made, "load"):
+        return None
+    folder = _setup_of(options).need_folder(options.tagger, "")
+    patterns = getattr(made, "FILES", ("*.safetensors", "*.txt"))
+    return fingerprint(sorted(path for pattern in patterns for path in folder.glob(pattern)))
+
+
 def about(tagger: Tagger, prompt: str) -> Tagger:
     """The same tagger, told what is said of the whole image; those that are asked nothing in words stay as they are."""
     return cast("Tagger", tagger.about(prompt)) if prompt and hasattr(tagger, "about") else tagger
@@ -139,7 +151,10 @@ def about(tagger: Tagger, prompt: str) -> Tagger:
 
 def tagger_for(options: ResolvedOptions) -> Tagger:
     """The tagger that the options ask for, loaded."""
+    return tagger_named(options.tagger, _setup_of(options))
+
+
+def _setup_of(options: ResolvedOptions) -> TaggerSetup:
     place = options.tagger_dir or options.model_dir
     folder = tagger_folder(options.tagger, options.model) if place is None else Path(place)
-    setup = TaggerSetup(folder=folder, device=options.device, prompt=options.prompt)
-    return tagger_named(options.tagger, setup)
+    return TaggerSetup(folder=folder, device=options.device, prompt=options.prompt)

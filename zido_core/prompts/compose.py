@@ -62,9 +62,7 @@ def _checked(text: str, name: str) -> str:
     return text
 
 
-def apply_regions(
-    prompts: Sequence[Prompt], tiles: Sequence[Tile], regions: Sequence[Region]
-) -> list[Prompt]:
+def apply_regions(prompts: Sequence[Prompt], tiles: Sequence[Tile], regions: Sequence[Region]) -> list[Prompt]:
     """Prompts of the tiles (pixels of the input) with what the regions say about them."""
     if not regions:
         return list(prompts)

@@ -15,11 +15,14 @@ from ..nets.ram import Ram, RamOutput, normalise
 from ..tiling.grid import Tile
 from .base import Prompt, Tag, TaggerSetup
 from .crops import batches
-from .dape_files import GET, load_network, load_tags
+from .dape_files import BASE, GET, LORA, TAG_LIST, THRESHOLDS, load_network, load_tags
 
 
 class DapeTagger:
     """Says which of RAM's 4,585 tags a tile shows, and keeps what the network saw for SeeSR."""
+
+    FILES = (f"{BASE}.safetensors", f"{LORA}.safetensors", TAG_LIST, THRESHOLDS)
+    """What it is made of."""
 
     def __init__(
         self,

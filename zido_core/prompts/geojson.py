@@ -88,9 +88,7 @@ def _read_text(path: Path) -> str:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise refusal(
-                path, f"{size / 1e6:.0f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB, so simplify it"
-            )
+            raise refusal(path, f"{size / 1e6:.0f} MB; expected at most {MAX_BYTES / 1e6:.0f} MB, so simplify it")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise refusal(path, "not found; give local, global, none or the path of a GeoJSON file") from None
@@ -132,9 +130,7 @@ def _crs_name(path: Path, member: Any) -> str | None:
     properties = member.get("properties") if isinstance(member, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str):
-        raise refusal(
-            path, 'crs member not understood; expected {"type": "name", "properties": {"name": ...}}'
-        )
+        raise refusal(path, 'crs member not understood; expected {"type": "name", "properties": {"name": ...}}')
     return name
 
 

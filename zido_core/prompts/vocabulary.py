@@ -170,11 +170,7 @@ def join(base: Prompt, text: str) -> Prompt:
     settled |= {"clean"} if settled & set(LEVELLED) else set()
     settled |= set(LEVELLED) if "clean" in {tag.name for tag in tags} else set()
     said = {phrase.casefold() for phrase in added}
-    kept = [
-        phrase
-        for phrase in phrases(base.text)
-        if phrase.casefold() not in said and not _names(phrase) & settled
-    ]
+    kept = [phrase for phrase in phrases(base.text) if phrase.casefold() not in said and not _names(phrase) & settled]
     old_tags = tuple(tag for tag in base.tags if tag.name not in settled)
     return replace(base, text=", ".join([*kept, *added]), tags=old_tags + tags)
 

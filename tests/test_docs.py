@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -73,6 +74,23 @@ def test_flags_named_in_shell_examples_exist() -> None:
         ours = [line.partition("#")[0] for line in lines if re.search(r"(-m zido_core|\bzido) ", line)]
         named = {flag for line in ours for flag in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line)} - {"-m"}
         assert named <= known, path
+
+
+def test_functions_that_the_methods_name_exist() -> None:
+    named = re.findall(r"`((?:[a-z]\w*\.)+[A-Za-z]\w*)`", text("docs/methods.md"))
+    ours = [name for name in named if (ROOT / "zido_core" / name.split(".")[0]).is_dir() or _is_module(name)]
+    assert ours
+    for name in ours:
+        made: object = zido_core
+        for part in name.split("."):
+            if not hasattr(made, part):
+                made = importlib.import_module(f"{made.__name__}.{part}")  # type: ignore[attr-defined]
+            else:
+                made = getattr(made, part)
+
+
+def _is_module(name: str) -> bool:
+    return (ROOT / "zido_core" / f"{name.split('.')[0]}.py").is_file()
 
 
 def test_changelog_tells_of_this_version() -> None:

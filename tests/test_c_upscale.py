@@ -13,13 +13,13 @@ from PIL import Image
 
 from tests import tiny_diffusion
 from tests.tiny_captioners import write_captioner
-from zido_core import cli
+from zido_core import cli, pipeline
 from zido_core.backbones import load_backbone
 from zido_core.backbones.regional import Regional, view_of
 from zido_core.catalog import MODELS, describe
 from zido_core.errors import InvalidOptions, ModelMissing
 from zido_core.options import Options, resolve
-from zido_core.pipeline import Upscaler, tag
+from zido_core.pipeline import Upscaler, tag, upscale
 from zido_core.prompts.base import Prompt
 from zido_core.prompts.caption import CaptionTagger
 from zido_core.sampling.samplers import sampler_for
@@ -247,9 +247,12 @@ def test_regional_prompts_can_be_edited(upscalers, picture, tmp_path):
     assert change[:96, :96].mean() > 10 * change[-32:, -64:].mean(), "other regions stay, but for the decoder's means"
 
 
-def test_without_a_captioner_it_says_what_to_do(picture):
+@pytest.mark.parametrize("folder", [None, "c-upscale"])
+def test_without_a_captioner_it_says_what_to_do_before_it_loads_the_model(folders, picture, monkeypatch, folder):
+    monkeypatch.setattr(pipeline, "load_backbone", lambda *_, **__: pytest.fail("gigabytes were read"))
+    place = {} if folder is None else {"model_dir": str(folders[folder])}
     with pytest.raises(ModelMissing, match=r"--tagger-dir.*--tagger scene"):
-        tag(picture, model="c-upscale", **TILES)
+        upscale(picture, model="c-upscale", **TILES, **place)
 
 
 @pytest.mark.parametrize("steps", [1, 6])
@@ -277,6 +280,7 @@ def test_steps_at_given_times(upscalers, picture):
     [
         ({"model": "zido", "priors": "gsp,rap"}, "zido has no regional attention prior: choose gsp,rsp"),
         ({"timesteps": (100, 500)}, "timesteps is 100,500; expected descending times"),
+        ({"timesteps": ()}, "timesteps is empty; expected descending times"),
         ({"timesteps": (500, 100), "steps": 3}, "steps is 3, and timesteps has 2"),
         ({"priors": "gsp,xyz"}, "priors is gsp,xyz; expected some of gsp, rap, rsp with commas"),
     ],
@@ -286,22 +290,30 @@ def test_what_cannot_be_is_said(told, message):
         resolve(Options(**{"model": "c-upscale"} | told), describe(told.get("model", "c-upscale")), "photo")
 
 
+def test_priors_may_have_blanks_between_them_in_any_order():
+    resolved = resolve(Options(model="c-upscale", priors="rsp, gsp"), describe("c-upscale"), "photo")
+    assert (resolved.priors, resolved.uses("rsp"), resolved.uses("rap")) == ("gsp,rsp", True, False)
+    assert Options(priors="rap, gsp").uses("gsp")
+
+
+def test_times_beyond_the_last_are_told(upscalers, picture):
+    with pytest.raises(InvalidOptions, match="timesteps begin with 1000; this model knows 0 to 999"):
+        made(upscalers["c-upscale-sd15"], picture, steps=None, timesteps=(1000, 400))
+
+
 def test_times_want_a_sampler_that_takes_them(upscalers, picture):
     with pytest.raises(InvalidOptions, match="sampler is dpm\\+\\+, which chooses its timesteps itself"):
         made(upscalers["c-upscale-sd15"], picture, steps=None, timesteps=(900, 400), sampler="dpm++")
 
 
-def test_priors_of_the_image_to_image_models(folders, picture):
+def test_priors_of_the_image_to_image_models(folders, upscalers, picture):
     """They can be mixed in: a model that has them not of its own does the same with them."""
-    backbone = load_backbone(describe("sd15"), "cpu", torch.float32, str(folders["c-upscale-sd15"]))
-    own = replace(describe("c-upscale-sd15"), name="sd15")
-    results = []
-    for descriptor in (own, MODELS["sd15"]):
-        backbone.descriptor = replace(descriptor, prompt_suffix="")
-        upscaler = Upscaler(backbone, device="cpu", precision="fp32")
-        settings = {"tile_weights": "uniform", "strength": 0.45, "sampler": "ddim", "guidance_scale": 7.5}
-        results.append(made(upscaler, picture, priors="gsp,rap,rsp", negative_prompt="", **settings))
-    assert difference(*results) == 0
+    mixed = Upscaler.load("sd15", device="cpu", model_dir=str(folders["c-upscale-sd15"]))
+    mixed.backbone.descriptor = replace(mixed.backbone.descriptor, prompt_suffix="")
+    own = {"tile_weights": "uniform", "strength": 0.45, "sampler": "ddim", "guidance_scale": 7.5, "negative_prompt": ""}
+    for priors in ("gsp", "gsp,rap,rsp"):
+        expected = made(upscalers["c-upscale-sd15"], picture, priors=priors, prompts="local")
+        assert difference(made(mixed, picture, priors=priors, prompts="local", **own), expected) == 0
 
 
 @pytest.mark.parametrize(("model", "kind"), [("c-upscale", "raster"), ("c-upscale-sd15", "photo")])

@@ -9,9 +9,11 @@ import torch
 from tests import tiny_diffusion
 from tests.tiny_models import write_seesr
 from tests.tiny_stablesr import write_stablesr
-from zido_core.backbones import load_backbone
+from zido_core.backbones import latent_model, load_backbone
+from zido_core.backbones.compiling import compile_repeated
+from zido_core.backbones.placing import Placing
 from zido_core.catalog import describe
-from zido_core.errors import NotFinite
+from zido_core.errors import DeviceUnavailable, NotFinite
 from zido_core.options import Options, resolve
 from zido_core.prompts.base import Prompt
 from zido_core.sampling.denoise import PromptPlan, denoise
@@ -111,3 +113,54 @@ def test_networks_that_wait_are_not_missed(model):
     assert torch.equal(*(sampled(backbone) for backbone in (plain, moving)))
     images = [backbone.decode(condition_of(backbone), random(4, *CANVAS), fidelity=0.5) for backbone in (plain, moving)]
     np.testing.assert_array_equal(*images)
+
+
+@pytest.mark.parametrize("model", ["sd21"], indirect=True)
+class TestCompiling:
+    def test_repeated_blocks_are_compiled_and_give_the_same(self, model):
+        """By the backend that compiles nothing: which blocks, which shapes, not how well."""
+        plain, compiled = load(model), load(model)
+        count = compile_repeated(compiled.parts.denoisers, torch.device("cpu"), backend="eager")
+        assert count > 4
+        torch.testing.assert_close(*(sampled(backbone) for backbone in (compiled, plain)), rtol=0, atol=1e-5)
+
+    def test_where_nothing_can_be_compiled_it_is_said(self, model, monkeypatch):
+        def broken(*arguments, **options):
+            raise RuntimeError("no compiler found\n  at length")
+
+        monkeypatch.setattr(torch, "compile", broken)
+        with pytest.raises(DeviceUnavailable, match=r"for cpu here \(RuntimeError: no compiler found\).*Leave out"):
+            load(model, compiled=True)
+
+    def test_it_is_asked_for_by_the_option(self, model, monkeypatch):
+        asked = []
+        monkeypatch.setattr(latent_model, "compile_repeated", lambda networks, device: asked.append(len(networks)))
+        assert not load(model, compiled=True).parallel
+        assert load(model).parallel
+        assert len(asked) == 1
+
+
+def test_only_networks_at_work_are_on_the_device():
+    """The device is one that holds no numbers; what has been there once is recognised by that."""
+    text, unet, vae = (torch.nn.Linear(2, 2) for _ in range(3))
+    placing = Placing(torch.device("meta"), offload=False)
+    for network in (text, unet, vae):
+        placing.ready(network)
+    assert {network.weight.device.type for network in (text, unet, vae)} == {"meta"}
+
+    moved = []
+
+    class Recorded(torch.nn.Linear):
+        def to(self, *where, **how):
+            moved.append((self.out_features, str(where[0])))
+            return self
+
+    text, unet, hint, vae = (Recorded(1, number) for number in (1, 2, 3, 4))
+    placing = Placing(torch.device("cuda"), offload=True)
+    for networks in ((text,), (unet, hint), (unet, hint), (vae,)):
+        placing.ready(*networks)
+    assert moved == [
+        (1, "cuda"),
+        (1, "cpu"), (2, "cuda"), (3, "cuda"),
+        (2, "cpu"), (3, "cpu"), (4, "cuda"),
+    ]  # fmt: skip

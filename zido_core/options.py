@@ -20,6 +20,7 @@ from .catalog import (
     FusionMethod,
     Kind,
     ModelDescriptor,
+    Offload,
     Precision,
     Preset,
     SamplerName,
@@ -279,6 +280,20 @@ class Options(Steering):
 
     precision: Precision = option("auto", group="system", advanced=True, help="number format of the network")
     """Floating-point type of the network; ``auto``: what suits the model and the device."""
+
+    offload: Offload = option(
+        "none", group="system", advanced=True, result=False,
+        help="model: networks wait in the CPU's memory until it is their turn",
+        effect="large models fit into a GPU with less memory; loading takes longer",
+    )
+    """Which networks leave the device while others work."""
+
+    compile: bool = option(
+        False, group="system", advanced=True,
+        help="compile the blocks of large networks (torch.compile)",
+        effect="quicker steps after a minute or more; for large images on a GPU",
+    )
+    """Regional compilation; the embedded model ignores it. It changes the last bits."""
 
     offline: bool = option(False, group="system", advanced=True, result=False, help="never use the network")
     """Nothing is fetched, also where the rest would allow it."""

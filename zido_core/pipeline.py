@@ -23,7 +23,7 @@ from PIL import Image
 from . import device as devices
 from .backbones import load_backbone
 from .backbones.base import Backbone
-from .catalog import Precision, describe
+from .catalog import Offload, Precision, describe
 from .errors import InvalidOptions
 from .job import CancelToken, Event, EventSink, Plan
 from .options import Options
@@ -41,6 +41,9 @@ PathLike = str | os.PathLike[str]
 
 ImageLike = NDArray[Any] | Image.Image
 """An image in memory: an array (height, width[, channels]) or a Pillow image."""
+
+LOADING = ("model", "device", "precision", "model_dir", "offload", "compile")
+"""Options by which a model is loaded; others may change from image to image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,16 +103,10 @@ def tag(src: PathLike | ImageLike, options: Options | None = None, **named: Any)
 class Upscaler:
     """A model that stays loaded for several images."""
 
-    def __init__(
-        self, backbone: Backbone[Any], *, device: str, precision: Precision, model_dir: str | None = None
-    ) -> None:
+    def __init__(self, backbone: Backbone[Any], options: Options) -> None:
+        """``options``: those by which the model was loaded."""
         self.backbone = backbone
-        self._fixed: dict[str, Any] = {
-            "model": backbone.descriptor.name,
-            "device": device,
-            "precision": precision,
-            "model_dir": model_dir,
-        }
+        self._fixed: dict[str, Any] = {name: getattr(options, name) for name in LOADING}
 
     @classmethod
     def load(
@@ -119,13 +116,17 @@ class Upscaler:
         device: str = "auto",
         precision: Precision = "auto",
         model_dir: str | None = None,
+        offload: Offload = "none",
+        compile: bool = False,  # noqa: A002 - the option's name
     ) -> Self:
-        """Load a model of the catalogue onto a device."""
-        options, descriptor = Options(model=model, device=device, precision=precision), describe(model)
-        chosen = devices.choose_device(options.device)
-        kind = devices.choose_precision(options.precision, chosen, descriptor.precisions)
-        backbone = load_backbone(descriptor, chosen, devices.torch_dtype(kind), model_dir)
-        return cls(backbone, device=chosen, precision=kind, model_dir=model_dir)
+        """Load a model of the catalogue onto a device; what is named are the options of these names."""
+        asked = Options(
+            model=model, device=device, precision=precision, model_dir=model_dir, offload=offload, compile=compile
+        )
+        chosen = devices.choose_device(asked.device)
+        kind = devices.choose_precision(asked.precision, chosen, describe(model).precisions)
+        options = replace(asked, device=chosen, precision=kind)
+        return cls(_loaded(options), options)
 
     def upscale(
         self,
@@ -163,7 +164,7 @@ class KeptModel:
     def backbone_for(self, setup: Setup) -> Backbone[Any]:
         """The model of this run: the one that is loaded, if it is the same."""
         options = setup.options
-        wanted = (options.model, options.device, options.precision, options.model_dir)
+        wanted = tuple(getattr(options, name) for name in LOADING)
         if self._loaded is None or self._loaded[0] != wanted:
             self._loaded = None  # two may not fit into memory
             self._loaded = wanted, backbone_for(setup)
@@ -172,9 +173,19 @@ class KeptModel:
 
 def backbone_for(setup: Setup) -> Backbone[Any]:
     """The model that a run needs, loaded."""
-    options = setup.options
-    precision = devices.torch_dtype(options.precision)
-    return load_backbone(setup.descriptor, options.device, precision, options.model_dir)
+    return _loaded(setup.options)
+
+
+def _loaded(options: Options) -> Backbone[Any]:
+    """By options whose device and precision are concrete."""
+    return load_backbone(
+        describe(options.model),
+        options.device,
+        devices.torch_dtype(options.precision),
+        options.model_dir,
+        offload=options.offload == "model",
+        compiled=options.compile,
+    )
 
 
 def _upscale(

@@ -42,10 +42,12 @@ def load_backbone(
     folder: str | None = None,
     *,
     offload: bool = False,
+    compiled: bool = False,
 ) -> Backbone[Any]:
     """Load the weights of a model onto a device: from the user's folder or the store, unless it is embedded.
 
-    ``offload``: networks wait in the CPU's memory until it is their turn.
+    ``offload``: networks wait in the CPU's memory until it is their turn. ``compiled``: their repeated blocks are
+    compiled when they first run. The embedded model is too small to gain by either.
     """
     import torch
 
@@ -53,7 +55,7 @@ def load_backbone(
     made: Any = getattr(import_module(f".{module}", __package__), name)
     place = torch.device(device)
     backbone: Backbone[Any] = (
-        made.load(descriptor, place, precision, resolve(descriptor, folder), offload=offload)
+        made.load(descriptor, place, precision, resolve(descriptor, folder), offload=offload, compiled=compiled)
         if hasattr(made, "load")
         else made(descriptor, place, precision)
     )

@@ -24,6 +24,7 @@ from ..prompts.base import Prompt
 from ..prompts.vocabulary import content_of
 from ..tiling.grid import Size, Tile
 from .base import ScheduleSpec
+from .compiling import compile_repeated
 from .latents import enlarged, image_of, latents_of
 from .placing import Placing, in_full_precision, layout_on
 from .text import Encoded, Texts
@@ -87,13 +88,18 @@ class LatentBackbone(ABC, Generic[PartsT, ConditionT]):
         precision: torch.dtype,
         *,
         offload: bool = False,
+        compiled: bool = False,
     ) -> None:
+        """``offload``: networks wait in the CPU's memory for their turn; ``compiled``: see ``compiling``."""
         self.descriptor, self.parts = descriptor, parts
         self.device, self.precision = device, precision
         self.schedule, self.weights_hash = parts.schedule, parts.weights_hash
         self.placing = Placing(device, offload=offload)
         for network in parts.denoisers:
             network.to(memory_format=layout_on(device))  # type: ignore[call-overload]  # of torch
+        if compiled:
+            compile_repeated(parts.denoisers, device)
+            self.parallel = False
 
     @classmethod
     def load(
@@ -104,11 +110,12 @@ class LatentBackbone(ABC, Generic[PartsT, ConditionT]):
         folder: Path | None,
         *,
         offload: bool = False,
+        compiled: bool = False,
     ) -> Self:
         """Load everything from a model folder."""
         first = torch.device("cpu") if offload else device
         parts = cls.load_parts(descriptor, folder, first, precision)
-        return cls(descriptor, parts, device, precision, offload=offload)
+        return cls(descriptor, parts, device, precision, offload=offload, compiled=compiled)
 
     @staticmethod
     @abstractmethod
@@ -204,7 +211,7 @@ class LatentBackbone(ABC, Generic[PartsT, ConditionT]):
     ) -> Tensor:
         """As ``predict``, in float32: for tiles that half precision cannot hold."""
         self.placing.ready(*self.parts.denoisers)
-        with in_full_precision(self.parts.denoisers):
+        with in_full_precision(self.parts.denoisers), torch.compiler.set_stance("force_eager"):
             return self.predicted(condition, latents.float(), timestep, tiles, list(prompt_ids))
 
     def decode(self, condition: ConditionT, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ SamplerName = Literal["ddim", "ddpm", "euler", "dpm++", "unipc"]
 Switch = Literal["auto", "on", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 VaeMode = Literal["exact", "fast", "off"]
+Offload = Literal["none", "model"]
 Prior = Literal["gsp", "rap", "rsp"]
 """C-Upscale's priors: global structure, regional attention, regional semantics."""
 

@@ -162,13 +162,12 @@ class Loaded:
         if not spec.is_model:
             return Interpolation(INTERPOLATIONS[spec.name])
         options = self.options(spec)
-        key = (options.model, options.device, options.precision, options.model_dir)
-        if key not in self._upscalers:
-            from ..pipeline import Upscaler
+        from ..pipeline import LOADING, Upscaler
 
-            self._upscalers[key] = Upscaler.load(
-                options.model, device=options.device, precision=options.precision, model_dir=options.model_dir
-            )
+        wanted = {name: getattr(options, name) for name in LOADING}
+        key = tuple(wanted.values())
+        if key not in self._upscalers:
+            self._upscalers[key] = Upscaler.load(**wanted)
         return Model(self._upscalers[key], options)
 
     def options(self, spec: MethodSpec) -> Options:

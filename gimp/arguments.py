@@ -89,7 +89,9 @@ def _shown(spec: OptionSpec, value: Any) -> Any:
 
 
 def _understood(spec: OptionSpec, value: Any) -> Any:
-    """The value as options take it."""
+    """The value as options take it. GIMP gives an empty text that it remembers as None."""
+    if value is None and not spec.optional:
+        return spec.default
     if spec.optional and (value == OWN if is_number(spec) else value in ("", None)):
         return None
     return value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,21 +50,39 @@ class Gimp:
 
     def run(self, script: str, *files: Path, **environment: str) -> dict[str, Any]:
         """Run a script, which fills `answer`, after opening the files as a user does; returns the answer."""
-        answer = self.home / "answer.json"
-        answer.unlink(missing_ok=True)
+        self.answer.unlink(missing_ok=True)
         ran = GIMP_30.run(
             self.command(script, files), home=self.home, environment=self.environment(**environment), timeout=300
         )
         assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
-        told: dict[str, Any] = json.loads(answer.read_text())
+        told: dict[str, Any] = json.loads(self.answer.read_text())
         return told | {"stdout": ran.stdout, "stderr": ran.stderr}
+
+    def start(self, script: str, **environment: str) -> subprocess.Popen[str]:
+        """Start GIMP with its windows, and a script."""
+        variables = dict(self.environment(**environment))
+        if "DISPLAY" in variables:
+            del variables["QT_QPA_PLATFORM"]
+        program = ("gimp",) if "DISPLAY" in variables else ("gimp-console", "-i")
+        self.answer.unlink(missing_ok=True)
+        return GIMP_30.start(self.command(script, program=program), home=self.home, environment=variables)
+
+    @property
+    def answer(self) -> Path:
+        """What the script says at its end, as JSON."""
+        return self.home / "answer.json"
+
+    def seen(self) -> list[dict[str, Any]]:
+        """What the worker was given, job by job, by its own account."""
+        notes = sorted(self.home.glob("seen-*"), key=lambda path: int(path.name.removeprefix("seen-")))
+        return [json.loads(note.read_text()) for note in notes]
 
     def command(
         self, script: str, files: Sequence[Path] = (), program: Sequence[str] = ("gimp-console", "-i")
     ) -> list[str]:
         """What starts GIMP with the script."""
         path = self.home / "script.py"
-        ending = f"\nopen({str(self.home / 'answer.json')!r}, 'w').write(json.dumps(answer, default=str))\n"
+        ending = f"\nopen({str(self.answer)!r}, 'w').write(json.dumps(answer, default=str))\n"
         path.write_text((ROOT / "tests" / "gimp_prelude.py").read_text() + script + ending)
         run = f"exec(open({str(path)!r}).read(), globals())"
         flags = ["-d", "-f", "-c", "--no-splash", "--batch-interpreter", "python-fu-eval", "-b", run, "--quit"]
@@ -80,15 +99,14 @@ def leftovers(home: Path) -> list[Path]:
     return [path for path in home.rglob("zido-run-*") if path.is_dir()]
 
 
-def processes(word: str) -> list[int]:
-    """Processes of this machine whose command line holds that word."""
+def workers(home: Path) -> list[int]:
+    """Processes that work for the GIMP of that home: workers, windows and the plug-in itself."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            except OSError:
-                continue
-            if word in line:
-                found.append(int(entry.name))
-    return [pid for pid in found if pid != os.getpid()]
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                line = (entry / "cmdline").read_bytes().decode("utf-8", "replace")
+                own = f"HOME={home}".encode() in (entry / "environ").read_bytes().split(b"\0")
+                if own and any(word in line for word in ("gimp_worker.py", "zido_core", "zido.py", "--answer")):
+                    found.append(int(entry.name))
+    return found

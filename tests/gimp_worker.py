@@ -32,7 +32,7 @@ from zido_core.job import Progress, Warning  # noqa: A004 - the event
 class Repeating:
     """At scale 1 it changes nothing."""
 
-    def upscale(self, src, dst, *, options, on_event, cancel):
+    def upscale(self, src, dst, *, options, on_event, cancel, **others):
         on_event(fake_worker.PLAN)
         note(src, options)
         act = {"slow": be_slow, "fail": fail, "warn": warn}.get(options.prompt)

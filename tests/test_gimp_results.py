@@ -321,4 +321,4 @@ def test_last_values_need_no_window(results):
 
 def test_nothing_is_left_behind(gimp, results):
     assert leftovers(gimp.home) == []
-    assert [path for path in Path(gimp.home).rglob("result.tif*")] == []
+    assert list(Path(gimp.home).rglob("result.tif*")) == []

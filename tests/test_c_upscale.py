@@ -14,9 +14,8 @@ from PIL import Image
 from tests import tiny_diffusion
 from tests.tiny_captioners import write_captioner
 from zido_core import cli, pipeline
-from zido_core.backbones import load_backbone
 from zido_core.backbones.regional import Regional, view_of
-from zido_core.catalog import MODELS, describe
+from zido_core.catalog import describe
 from zido_core.errors import InvalidOptions, ModelMissing
 from zido_core.options import Options, resolve
 from zido_core.pipeline import Upscaler, tag, upscale

@@ -28,7 +28,7 @@ from .errors import InvalidOptions
 from .job import CancelToken, Event, EventSink, Plan
 from .options import Options
 from .prompting import prompts_of
-from .prompts.base import Prompt
+from .prompts.base import Prompt, check_tagger
 from .raster.memory import as_given, source_of
 from .raster.missing import WithNodata
 from .raster.reader import open_source
@@ -203,6 +203,8 @@ def _upscale(
         setup = prepare(source, dst, options, to_file=_is_path(src) or dst is not None)
         emit = on_event or _ignore
         emit(setup.plan)
+        if setup.options.tags:
+            check_tagger(setup.options)
         run = Upscaling(load(setup), source, setup, emit, cancel or CancelToken())
         if setup.output is None:
             assert not isinstance(src, (str, os.PathLike))

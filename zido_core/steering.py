@@ -31,7 +31,7 @@ class Steering:
 
     priors: str | None = option(
         None, group="sampling", metavar="gsp,rap,rsp|none",
-        pattern=rf"{NO_PRIORS}|({_PRIOR})(,({_PRIOR}))*",
+        pattern=rf"{NO_PRIORS}|({_PRIOR})(, ?({_PRIOR}))*",
         expected=f"some of {', '.join(get_args(Prior))} with commas between them, or {NO_PRIORS}",
         help="C-Upscale's priors: global structure, regional attention, regional semantics",
         effect="gsp works with every model of latents",
@@ -90,14 +90,14 @@ class Steering:
 
     def uses(self, *priors: Prior) -> bool:
         """Whether one of these priors is on."""
-        return any(prior in (self.priors or "").split(",") for prior in priors)
+        return any(prior in _named(self.priors or NO_PRIORS) for prior in priors)
 
 # fmt: on
 
 
 def settle(values: dict[str, Any], descriptor: ModelDescriptor, *, said: Any) -> None:
     """Make resolved values agree with each other, in place; InvalidOptions where what was ``said`` cannot be."""
-    chosen = [] if values["priors"] == NO_PRIORS else values["priors"].split(",")
+    chosen = _named(values["priors"])
     for prior in chosen:
         if prior not in descriptor.priors:
             raise InvalidOptions(
@@ -113,7 +113,7 @@ def settle(values: dict[str, Any], descriptor: ModelDescriptor, *, said: Any) ->
         for name, value in silent.items():
             if values[name] != value:
                 raise InvalidOptions(
-                    f"{name} is {values[name]}; {descriptor.name} is told by images what to do, not by words: leave it out"
+                    f"{name} is {values[name]}; {descriptor.name} is told by images, not by words: leave it out"
                 )
     times = values["timesteps"]
     if times is not None:
@@ -122,6 +122,10 @@ def settle(values: dict[str, Any], descriptor: ModelDescriptor, *, said: Any) ->
         if said.steps not in (None, len(times)):
             raise InvalidOptions(f"steps is {said.steps}, and timesteps has {len(times)}; leave out one of them")
         values["steps"] = len(times)
+
+
+def _named(priors: str) -> list[str]:
+    return [] if priors == NO_PRIORS else [prior.strip() for prior in priors.split(",")]
 
 
 def _written(times: tuple[int, ...]) -> str:

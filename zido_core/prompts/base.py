@@ -154,6 +154,14 @@ def tagger_for(options: ResolvedOptions) -> Tagger:
     return tagger_named(options.tagger, _setup_of(options))
 
 
+def check_tagger(options: ResolvedOptions) -> None:
+    """ModelMissing where that tagger sees, without loading anything, that its files are not there."""
+    module, _, attribute = TAGGERS[options.tagger].partition(":")
+    kind: Any = getattr(import_module(f".{module}", __package__), attribute)
+    if hasattr(kind, "folder_of"):
+        kind.folder_of(_setup_of(options))
+
+
 def _setup_of(options: ResolvedOptions) -> TaggerSetup:
     place = options.tagger_dir or options.model_dir
     folder = tagger_folder(options.tagger, options.model) if place is None else Path(place)

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from ..device import choose_device
-from ..errors import InvalidOptions
+from ..errors import InvalidOptions, ModelMissing
 from ..tiling.grid import Tile
 from .base import Prompt, TaggerSetup
 from .caption_memory import CaptionMemory
@@ -72,8 +72,15 @@ class CaptionTagger:
     @classmethod
     def load(cls, setup: TaggerSetup) -> CaptionTagger:
         """From a folder as transformers writes it, and the instruction in it."""
+        return cls.from_folder(cls.folder_of(setup), prompt=setup.prompt, device=choose_device(setup.device))
+
+    @staticmethod
+    def folder_of(setup: TaggerSetup) -> Path:
+        """Where its files are, or ModelMissing."""
         folder = setup.need_folder("caption", GET)
-        return cls.from_folder(folder, prompt=setup.prompt, device=choose_device(setup.device))
+        if not (folder / "config.json").is_file():
+            raise ModelMissing(f"{folder} has no config.json; expected a captioner: use --tagger-dir; {GET}")
+        return folder
 
     @classmethod
     def from_folder(

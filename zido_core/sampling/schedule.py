@@ -83,6 +83,8 @@ class Schedule:
             alphas = rescale_zero_terminal_snr(alphas)
         if spec.prediction_type == "flow":
             raise InvalidOptions("a flow has no variances; it takes the sampler euler")
+        if times and max(times) >= len(alphas):
+            raise InvalidOptions(f"timesteps begin with {max(times)}; this model knows 0 to {len(alphas) - 1}")
         chosen = np.array(times, np.int64) if times else spaced(steps, len(alphas), spec.timestep_spacing)
         return cls(
             alphas_cumprod=torch.from_numpy(alphas),

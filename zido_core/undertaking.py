@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from .errors import InvalidOptions, OutputNotWritable
+from .errors import BadInput, InvalidOptions, OutputNotWritable
 from .fingerprint import difference
 from .job import CancelToken
 from .options import ResolvedOptions
@@ -16,7 +16,7 @@ from .work.folder import Description, WorkFolder
 
 
 class Undertaking:
-    """A context manager; leaving it with an error keeps what is done, leaving it without removes it."""
+    """A context manager; leaving it with an error keeps what is done, if anything, leaving it without removes it."""
 
     def __init__(
         self, folder: WorkFolder, description: Description, options: ResolvedOptions, cancel: CancelToken
@@ -39,8 +39,8 @@ class Undertaking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        over = kind is None and not self._options.keep_work
-        if kind is None:
+        over = self._leaves_nothing(kind) or (kind is None and not self._options.keep_work)
+        if over or kind is None:
             self._cancel.work = None
         with self._held:
             if self._lock is None:
@@ -52,6 +52,12 @@ class Undertaking:
                     self.folder.journal.add(event="done" if kind is None else kind.__name__)
         if over and os.name == "nt":  # which does not remove a lock that is held
             self.folder.remove()
+
+    def _leaves_nothing(self, kind: type[BaseException] | None) -> bool:
+        """Whether an error leaves nothing to go on with: no part of a block, nor facts of an input that can be read."""
+        if kind is None or self._lock is None or self.folder.has_blocks:
+            return False
+        return issubclass(kind, BadInput) or not self.folder.has_facts
 
     def begin(self) -> None:
         """Make the folder, if it is not there yet."""

@@ -62,6 +62,17 @@ class WorkFolder:
         """Whether there is anything to continue."""
         return (self.path / "job.json").exists()
 
+    @property
+    def has_facts(self) -> bool:
+        """Whether the input has been measured."""
+        return (self.path / "facts.json").exists()
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether any block is done, or partly."""
+        kinds = ("*.block", "*.latents")
+        return any(True for kind in kinds for _ in (self.path / "blocks").glob(kind))
+
     def make(self) -> None:
         """Make the folder, empty, unless it is there."""
         try:

@@ -1,6 +1,6 @@
-"""What steers the denoising of one region, as the options have it: C-Upscale's structure and attention priors.
+"""What steers the denoising of one region, as the options have it: C-Upscale's priors, DeeDSR's noise guidance.
 
-Its third prior, the regional semantic prior, is a prompt for every tile (``prompting``).
+C-Upscale's third prior, the regional semantic prior, is a prompt for every tile (``prompting``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .prompts.base import Prompt
 from .sampling.attention_prior import RegionalAttentionPrior
 from .sampling.guidance import Guidance
 from .sampling.network import Predictor
+from .sampling.noise_guidance import NoiseGuidance
 from .sampling.samplers import Sampler
 from .sampling.structure_prior import GlobalStructurePrior
 from .tiling.grid import Size, Tile
@@ -49,13 +50,17 @@ def steered(
     sampler: Sampler,
     clean: Callable[[], Tensor],
     origin: tuple[int, int],
+    first: int = 0,
 ) -> Iterator[Steered]:
     """The network of a region under the priors that are on; within ``with`` its attention is listened to.
 
     ``prompts`` is the bank; ``clean`` gives the latents of the enlarged input, ``origin`` says where they begin on the
-    whole canvas.
+    whole canvas; ``first`` is the step that sampling starts with.
     """
     guidance: list[Guidance] = []
+    if options.noise_guidance:
+        steps = range(first, first + options.noise_guidance)
+        guidance.append(NoiseGuidance(schedule=sampler, clean=clean(), steps=frozenset(steps)))
     if options.uses("gsp"):
         guidance.append(_structure(sampler, clean(), options, origin))
     if not options.uses("rap") or not any(prompt.whole for prompt in prompts):

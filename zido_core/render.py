@@ -107,7 +107,7 @@ def render(
             latents = _start_of(backbone, clean, scheduler, noise, options)
         advance(_sampling_work(block, options, first, start))
         with steered(
-            backbone, condition, bank.prompts, options, sampler=scheduler, clean=clean, origin=block.origin
+            backbone, condition, bank.prompts, options, sampler=scheduler, clean=clean, origin=block.origin, first=first
         ) as network:
             latents = denoise(
                 latents,

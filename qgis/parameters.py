@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qgis.core import (
+    Qgis,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
@@ -30,8 +31,15 @@ INPUT, OUTPUT = "INPUT", "OUTPUT"
 NOT_ASKED = frozenset({"overwrite", "dry_run", "offline"})
 """Options without a parameter: Processing asks before it replaces a file, runs mean it, workers are offline anyway."""
 
-CREATION_OPTIONS_WIDGET = "processing.algs.gdal.ui.RasterOptionsWidget.RasterOptionsWidgetWrapper"
-"""Processing's own editor of creation options; its value is ``KEY=VALUE|KEY=VALUE``."""
+WITH_OPTIONS_WIDGET = 34000
+"""The first version of QGIS whose own editor of creation options can be asked for by a name."""
+
+OPTIONS_WIDGET = (
+    {"widget_type": "rasteroptions"}
+    if Qgis.QGIS_VERSION_INT >= WITH_OPTIONS_WIDGET
+    else {"class": "processing.algs.gdal.ui.RasterOptionsWidget.RasterOptionsWidgetWrapper"}
+)
+"""That editor; its value is ``KEY=VALUE|KEY=VALUE``."""
 
 SUFFIXES = {"save_prompts": "GeoJSON (*.geojson)", "report": "HTML (*.html)"}
 """Filters of the files that options name; JSON for all others."""
@@ -96,7 +104,7 @@ def _text(spec: OptionSpec) -> QgsProcessingParameterDefinition:
     default = None if spec.many else spec.default
     parameter = QgsProcessingParameterString(name, label, defaultValue=default, optional=True)
     if spec.name == "creation_options":
-        parameter.setMetadata({"widget_wrapper": {"class": CREATION_OPTIONS_WIDGET}})
+        parameter.setMetadata({"widget_wrapper": OPTIONS_WIDGET})
     return parameter
 
 

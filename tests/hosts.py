@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ def worker_python() -> str:
     return os.environ.get("ZIDO_PYTHON") or sys.executable
 
 
+@cache
 def python_folders() -> list[Path]:
     """Folders that this Python needs: where it lies, its environment, and what that was made from."""
     asked = "import sys, sysconfig; print(sys.prefix, sys.base_prefix, sysconfig.get_path('purelib'), sep='\\n')"

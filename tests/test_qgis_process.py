@@ -142,7 +142,7 @@ def test_an_interrupt_ends_the_run_without_a_trace(qgis: Qgis, example_raster: P
     assert qgis.workers()
     os.kill(process.pid, signal.SIGINT)
     began = time.monotonic()
-    said, errors = process.communicate(timeout=20)
+    said, errors = process.communicate(timeout=10)
     print(f"{qgis.host.name}: gone {time.monotonic() - began:.2f} s after SIGINT")
     assert process.returncode == 1
     assert "stopped on request; nothing was written" in said + errors

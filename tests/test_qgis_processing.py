@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from zido.zido_core.options import OPTIONS
 
 from tests.qgis_host import Qgis
 from tests.test_qgis_process import check_kept, write_field
@@ -105,6 +106,14 @@ def test_a_loaded_result_is_drawn_like_its_input(seen: dict[str, Any]) -> None:
 
 def test_it_is_a_step_of_a_model(seen: dict[str, Any]) -> None:
     assert seen["model"] == {"ok": True, "width": 336}
+
+
+def test_the_forms_of_processing_have_a_widget_for_every_option(seen: dict[str, Any]) -> None:
+    names = {name.upper() for name in OPTIONS} - {"OVERWRITE", "DRY_RUN", "OFFLINE"}
+    assert names | {"INPUT", "EXTENT"} <= set(seen["dialogs"]["upscale"])
+    assert {"PROMPTS_LAYER", "FIELD"} <= set(seen["dialogs"]["upscalewithprompts"])
+    assert {"INPUT", "RESULT"} <= set(seen["dialogs"]["compare"])
+    assert {"INPUT", "EXTENT", "TAGGER"} <= set(seen["dialogs"]["tagtiles"])
 
 
 def test_the_program_goes_on_while_a_job_runs(qgis: Qgis, seen: dict[str, Any]) -> None:

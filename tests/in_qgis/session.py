@@ -76,7 +76,8 @@ class Session:
 
     def all(self) -> dict[str, Any]:
         """What was seen, by topic."""
-        topics = [self.script, self.extent, self.tags, self.prompts, self.compare, self.style, self.model, self.gap]
+        topics = [self.script, self.extent, self.tags, self.prompts, self.compare, self.style, self.model]
+        topics += [self.dialogs, self.gap]
         return {topic.__name__: topic() for topic in topics} | {"refusals": self.refusals()}
 
     def run(self, algorithm: str, feedback: QgsProcessingFeedback | None = None, **parameters: Any) -> dict[str, Any]:
@@ -185,6 +186,21 @@ class Session:
         results, ok = model.run({"RASTER": self.source}, context, feedback)
         path = results["CHILD_RESULTS"]["up"]["OUTPUT"]
         return {"ok": ok, "width": gdal.Open(path).RasterXSize}
+
+    def dialogs(self) -> dict[str, list[str]]:
+        """Processing's own forms: the widgets that its parameters have got."""
+        from processing.gui.AlgorithmDialog import AlgorithmDialog
+
+        shown = {}
+        for algorithm in QgsApplication.processingRegistry().providerById("zido").algorithms():
+            dialog = AlgorithmDialog(algorithm.create(), False, None)
+            dialog.resize(1000, 900)
+            dialog.show()
+            QgsApplication.processEvents()
+            dialog.grab().save(str(self.folder / f"{algorithm.name()}.png"))
+            shown[algorithm.name()] = sorted(dialog.mainWidget().wrappers)
+            dialog.close()
+        return shown
 
     def gap(self) -> dict[str, Any]:
         """How long the event loop stands still while a job runs in Processing's thread."""

@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .assurance import Assurance
 from .catalog import (
     DEFAULT_MODEL,
     ColorFix,
     FusionMethod,
     Kind,
     ModelDescriptor,
-    Offload,
-    Precision,
     Preset,
     SamplerName,
     SizeConditioning,
@@ -29,13 +28,14 @@ from .catalog import (
     Switch,
     TaggerName,
     TileWeights,
-    VaeMode,
     describe,
 )
 from .defaults import check_tiles, defaults_of
 from .errors import InvalidOptions
+from .machine import Machine
 from .option_spec import OptionSpec, jsonable, option, specs_of
 from .steering import Steering, settle
+from .workforce import Workforce
 
 ExtraBands = Literal["bicubic", "detail", "drop"]
 DataType = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
@@ -46,7 +46,7 @@ _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 # An option stays a paragraph:
 # fmt: off
 @dataclass(frozen=True, kw_only=True)
-class Options(Steering):
+class Options(Machine, Workforce, Assurance, Steering):
     """What a user says. Values are checked, and brought into their type, when the object is made."""
 
     scale: float | None = option(
@@ -251,81 +251,11 @@ class Options(Steering):
     dry_run: bool = option(False, group="output", result=False, help="say what it would take, and stop")
     """Plan and stop."""
 
-    block_size: int | None = option(
-        None, group="system", advanced=True, minimum=256, maximum=1 << 20, unit="px", result=False,
-        help="side of the blocks in which large images are done; auto: 4096, or less where memory is short",
-        effect="larger takes more memory, and a little less time",
-    )
-    """Side of the part of a block that it shares with no other, px; None: by the memory of the device."""
-
-    save_every: int | None = option(
-        None, group="system", advanced=True, minimum=1, maximum=1000, result=False, metavar="STEPS",
-        help="save the state of a running block after so many steps, for --resume; auto: once a minute",
-    )
-    """Diffusion steps between two savings; None: at most once a minute, so that quick blocks save nothing."""
-
-    vae: VaeMode = option(
-        "exact", group="system", advanced=True,
-        help="how large images pass the autoencoder of latent models",
-        effect="exact: as if whole; fast: nearly so, in less memory; off: whole, if memory suffices",
-    )
-    """Tiling of the autoencoder; see ``backbones.vae``."""
-
-    device: str = option(
-        "auto", group="system", result=False, metavar="auto|cpu|cuda[:N]|mps",
-        pattern=r"auto|cpu|mps|cuda(:\d+)?", expected="auto, cpu, cuda, cuda:N or mps",
-        help="what computes",
-    )
-    """Where the network runs."""
-
-    precision: Precision = option("auto", group="system", advanced=True, help="number format of the network")
-    """Floating-point type of the network; ``auto``: what suits the model and the device."""
-
-    offload: Offload = option(
-        "none", group="system", advanced=True, result=False,
-        help="model: networks wait in the CPU's memory until it is their turn",
-        effect="large models fit into a GPU with less memory; loading takes longer",
-    )
-    """Which networks leave the device while others work."""
-
-    compile: bool = option(
-        False, group="system", advanced=True,
-        help="compile the blocks of large networks (torch.compile)",
-        effect="quicker steps after a minute or more; for large images on a GPU",
-    )
-    """Regional compilation; the embedded model ignores it. It changes the last bits."""
-
-    offline: bool = option(False, group="system", advanced=True, result=False, help="never use the network")
-    """Nothing is fetched, also where the rest would allow it."""
-
-    allow_remote: bool = option(
-        False, group="system", advanced=True, result=False,
-        help="allow inputs on the network (http, /vsi...)",
-    )
-    """Without it only local files are opened."""
-
-    allow_vrt: bool = option(
-        False, group="system", advanced=True, result=False,
-        help="allow inputs that point to other files (VRT)",
-    )
-    """Without it such files are refused, whatever their suffix."""
-
-    max_pixels: int = option(
-        2_000_000_000, group="system", advanced=True, minimum=1, maximum=10**12, unit="px", result=False,
-        help="refuse larger inputs",
-    )
-    """Greatest number of input pixels; guards against files that lie about their size."""
-
-    debug: bool = option(
-        False, group="system", advanced=True, result=False,
-        help="show where an error happened",
-    )
-    """Tracebacks."""
-
     def __post_init__(self) -> None:
         for name, spec in OPTIONS.items():
             object.__setattr__(self, name, spec.convert(getattr(self, name)))
         describe(self.model)
+        self.check_assurance()
         if self.bands is not None and len(self.bands) not in (1, 3):
             raise InvalidOptions(f"bands has {len(self.bands)} numbers; expected one or three, such as 4,3,2")
 

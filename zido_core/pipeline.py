@@ -27,14 +27,18 @@ from .catalog import Offload, Precision, describe
 from .errors import InvalidOptions
 from .job import CancelToken, Event, EventSink, Plan
 from .options import Options
+from .previews import Previews
 from .prompting import prompts_of
 from .prompts.base import Prompt, check_tagger
 from .raster.memory import as_given, source_of
 from .raster.missing import WithNodata
 from .raster.reader import open_source
 from .raster.source import Source
+from .report.run import keep_report
 from .setup import Setup, prepare
 from .survey import survey
+from .tiling.grid import Tile
+from .uncertainty import keep_uncertainty
 from .upscaling import Upscaling, keep_prompts
 
 PathLike = str | os.PathLike[str]
@@ -67,15 +71,17 @@ def upscale(
     options: Options | None = None,
     on_event: EventSink | None = None,
     cancel: CancelToken | None = None,
+    previews: PathLike | None = None,
     **named: Any,
 ) -> UpscaleResult:
     """Upscale a file, an array or a Pillow image.
 
     A file gives a file (``dst``, default ``<stem>_x4.<ext>`` beside the input), an image in memory gives an image,
     unless ``dst`` names a file. Options are an ``Options`` object or named: ``upscale("a.tif", scale=2, seed=7)``.
+    ``previews`` is a folder for small pictures of what is done so far, of which events tell.
     Raises a ``ZidoError``; whatever happens, the output is complete or absent.
     """
-    return _upscale(src, dst, _options(options, named), backbone_for, on_event, cancel)
+    return _upscale(src, dst, _options(options, named), backbone_for, on_event, cancel, previews)
 
 
 def plan(
@@ -157,9 +163,10 @@ class KeptModel:
         options: Options | None = None,
         on_event: EventSink | None = None,
         cancel: CancelToken | None = None,
+        previews: PathLike | None = None,
     ) -> UpscaleResult:
         """As the function ``upscale``."""
-        return _upscale(src, dst, options or Options(), self.backbone_for, on_event, cancel)
+        return _upscale(src, dst, options or Options(), self.backbone_for, on_event, cancel, previews)
 
     def backbone_for(self, setup: Setup) -> Backbone[Any]:
         """The model of this run: the one that is loaded, if it is the same."""
@@ -195,6 +202,7 @@ def _upscale(
     load: Callable[[Setup], Backbone[Any]],
     on_event: EventSink | None,
     cancel: CancelToken | None,
+    previews: PathLike | None = None,
 ) -> UpscaleResult:
     """Decide everything, then load the model, then work: what cannot be done is said at once."""
     if options.dry_run:
@@ -205,13 +213,25 @@ def _upscale(
         emit(setup.plan)
         if setup.options.tags:
             check_tagger(setup.options)
-        run = Upscaling(load(setup), source, setup, emit, cancel or CancelToken())
+        watch = None if previews is None else Previews(Path(previews), setup, emit)
+        run = Upscaling(load(setup), source, setup, emit, cancel or CancelToken(), watch)
         if setup.output is None:
             assert not isinstance(src, (str, os.PathLike))
             image = as_given(run.into_memory(), src)
             return UpscaleResult(image=image, path=None, manifest=run.note())
         skipped = not run.into_file(str(src) if isinstance(src, (str, os.PathLike)) else "")
-        return UpscaleResult(image=None, path=setup.output.path, manifest=run.note(), skipped=skipped)
+        made = UpscaleResult(image=None, path=setup.output.path, manifest=run.note(), skipped=skipped)
+        if options.uncertainty is not None and not (skipped and os.path.exists(options.uncertainty)):
+
+            def again(path: Path, chosen: Options, listen: EventSink) -> object:
+                return _upscale(src, path, chosen, lambda _: run.backbone, listen, cancel)
+
+            keep_uncertainty(setup, options, again, emit, run.cancel)
+        if options.report is not None and run.facts is not None:
+            boxes = [Tile(*box) for box in options.boxes]
+            tiles, prompts = setup.canvas.input_tiles, run.facts.prompts
+            keep_report(Path(options.report), source, setup.output.path, made.manifest, tiles, prompts, boxes)
+        return made
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .backbones.base import Backbone
 from .block_windows import windows_of
 from .blocks import Block
+from .catalog import describe
 from .keeping import Keeper, Slot
 from .options import ResolvedOptions
 from .priors import steered
@@ -51,9 +52,7 @@ class Bank:
             said = Prompt(text=text, tags=tags, embedding=prompt.embedding, whole=whole)
             return bank.setdefault((said, id(said.embedding)), len(bank))
 
-        positive = tuple(
-            place(each, ended(each.text), each.tags, each.whole and ended(each.whole)) for each in prompts
-        )
+        positive = tuple(place(each, ended(each.text), each.tags, each.whole and ended(each.whole)) for each in prompts)
         negative = None
         if _passes(options) > 1:
             negative = tuple(place(each, each.negative or options.negative_prompt, ()) for each in prompts)
@@ -65,10 +64,15 @@ class Bank:
 
 def work_of(block: Block, options: ResolvedOptions) -> int:
     """Units of work of `render`: what the networks compute, in latents times passes."""
-    work = block.grid.canvas.height * block.grid.canvas.width
+    work = _picture_work(block, options)
     if options.diffuses:
         work += _sampling_work(block, options, _first_step(options), options.steps)
-    return work
+    return work * options.views
+
+
+def _picture_work(block: Block, options: ResolvedOptions) -> int:
+    """What leads from pixels to latents and back."""
+    return describe(options.model).picture_work * block.grid.canvas.height * block.grid.canvas.width
 
 
 def _sampling_work(block: Block, options: ResolvedOptions, start: int, stop: int) -> int:
@@ -85,16 +89,19 @@ def render(
     options: ResolvedOptions,
     advance: Callable[[int], None],
     slot: Slot | None = None,
+    on_image: Callable[[Callable[[], NDArray[np.float32]]], None] | None = None,
 ) -> NDArray[np.float32]:
     """Enlarge a region by the model's native factor: (3, h, w) -> (3, factor h, factor w), about [0, 1].
 
     ``prompts`` belong to the tiles of ``block.grid``. ``advance`` is told how much more work is done, in the
     units of ``work_of``, and may raise Cancelled. ``slot`` keeps the latents between steps, and may hold those
-    of an earlier run, from which this one goes on.
+    of an earlier run, from which this one goes on. ``on_image`` hears of every step of a model that needs no
+    autoencoder, and gets what turns its latents into an image.
     """
     bank = Bank.of(prompts, options, backbone.descriptor.prompt_suffix)
     place = Tile(*block.origin, *block.grid.canvas)
-    condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, advance, options)
+    picture = _Share(advance, _picture_work(block, options))
+    condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, picture.add, options)
     latents = None
     if options.diffuses:
         noise = _noise_of(backbone, block, options.seed)
@@ -106,6 +113,14 @@ def render(
         if latents is None:
             latents = _start_of(backbone, clean, scheduler, noise, options)
         advance(_sampling_work(block, options, first, start))
+        embedded = all(file.embedded for file in backbone.descriptor.files)
+
+        def on_step(step: int, latents: torch.Tensor) -> None:
+            keeper(step, latents)
+            if on_image is not None and embedded:
+                shown = 1 - (1 - options.fidelity) * (step + 1) / options.steps  # noise fades in as it becomes detail
+                on_image(lambda: backbone.decode(condition, latents, fidelity=shown))
+
         with steered(
             backbone, condition, bank.prompts, options, sampler=scheduler, clean=clean, origin=block.origin, first=first
         ) as network:
@@ -122,10 +137,27 @@ def render(
                 workers=workers(backbone, block.grid),
                 noise=noise,
                 start=start,
-                on_step=keeper,
+                on_step=on_step,
                 on_tiles=lambda count: advance(count * per_window),
             )
-    return backbone.decode(condition, latents, fidelity=options.fidelity)
+    enlarged = backbone.decode(condition, latents, fidelity=options.fidelity)
+    picture.complete()
+    return enlarged
+
+
+class _Share:
+    """A known amount of work, whatever those who do it tell of it: what they leave out is told in the end."""
+
+    def __init__(self, advance: Callable[[int], None], total: int) -> None:
+        self._advance, self._left = advance, total
+
+    def add(self, work: int) -> None:
+        work = min(work, self._left)
+        self._left -= work
+        self._advance(work)
+
+    def complete(self) -> None:
+        self.add(self._left)
 
 
 def _sampler_of(backbone: Backbone[Any], options: ResolvedOptions) -> Sampler:

@@ -288,7 +288,10 @@ def _output(
 def _check_companions(options: ResolvedOptions, *others: Path | None) -> None:
     """Files written beside the output must not exist, nor be the input, the output or each other."""
     taken = {os.path.realpath(path) for path in others if path is not None}
-    for name in ("manifest", "save_prompts"):
+    for name in ("uncertainty", "report"):
+        if getattr(options, name) is not None and None in others[1:]:
+            raise InvalidOptions(f"{name} goes with an output in a file; name one, or leave it out")
+    for name in ("manifest", "save_prompts", "uncertainty", "report"):
         path = getattr(options, name)
         if path is None:
             continue

@@ -104,6 +104,10 @@ def settle(values: dict[str, Any], descriptor: ModelDescriptor, *, said: Any) ->
                 f"priors is {values['priors']}; {descriptor.name} has no {PRIORS[prior]}: "
                 f"choose {','.join(descriptor.priors) or NO_PRIORS}"
             )
+    if values["tta"] and "rap" in chosen:
+        raise InvalidOptions(
+            "tta turns what the network sees, and the regional attention prior (rap) looks into it: leave out one of them"
+        )
     values["priors"] = ",".join(prior for prior in PRIORS if prior in chosen) or NO_PRIORS
     if said.prompts is None and "rsp" in descriptor.own_priors.split(",") and "rsp" not in chosen:
         values["prompts"] = "none"  # every region hears the global prompt

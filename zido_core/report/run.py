@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import OutputFailed
 from ..picture import Array, display_stretch, enlarged, shown_bands, to_display
 from ..prompts.base import Prompt
 from ..raster.fill import fill_invalid
+from ..raster.reader import open_source
 from ..raster.source import Raster, Source
 from ..raster.stretch import Stretch
 from ..resample import resize
 from ..tiling.grid import Size, Tile, even_grid
-from .page import Outline, Overview, Page, Picture, Place
+from .page import Outline, Overview, Page, Picture, Place, as_html
 from .table import Table
 
 SIDE, LEAST = 448, 160
@@ -115,6 +119,27 @@ def page_of_run(
         places=places,
         tables=list(_tables(record, prompts)),
     )
+
+
+def keep_report(
+    path: Path,
+    source: Source,
+    output: Path,
+    record: Mapping[str, Any],
+    tiles: Sequence[Tile],
+    prompts: Sequence[Prompt],
+    boxes: Sequence[Tile] = (),
+) -> None:
+    """Write the page of a run whose result is the file ``output``; the file is complete, or as it was."""
+    with open_source(output) as result:
+        text = as_html(page_of_run(source, result, record, tiles, prompts, boxes))
+    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputFailed(f"the report {path} cannot be written: {error.strerror or error}") from error
 
 
 def _places(pair: Pair, tiles: Sequence[Tile], boxes: Sequence[Tile]) -> Iterator[tuple[str, Look]]:

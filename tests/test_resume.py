@@ -341,7 +341,8 @@ def test_facts_come_back_bit_by_bit(tmp_path) -> None:
 
 
 def test_the_first_difference_is_told_and_copies_of_an_input_are_one() -> None:
-    old = {"input": {"content": "a", "modified": 1}, "options": {"a": 1}, "weights": "w", "device": "cpu", "blocks": {}}
+    old = {"input": {"content": "a", "modified": 1}, "options": {"a": 1}, "weights": "w", "tagger": None}
+    old |= {"device": "cpu", "blocks": {}}
     assert difference(old, old) is None
     copied = {**old, "input": {"content": "a", "modified": 2}}
     assert difference(old, copied) == "input modified was 1 and is 2 now"

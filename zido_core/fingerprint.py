@@ -15,6 +15,7 @@ from typing import Any
 
 from . import __version__
 from .backbones.base import Backbone
+from .prompts.base import tagger_weights
 from .raster.source import SourceInfo
 from .setup import Setup
 
@@ -31,6 +32,7 @@ def fingerprint(setup: Setup, backbone: Backbone[Any]) -> dict[str, Any]:
         "input": input_facts(setup.info),
         "options": result_options(setup),
         "weights": backbone.weights_hash,
+        "tagger": tagger_weights(setup.options) if setup.options.tags else None,
         "device": backbone.device.type,
         "blocks": {"block_size": setup.block_size, "count": len(setup.blocks)},
         "versions": {"zido": __version__, **dict(versions())},
@@ -40,7 +42,7 @@ def fingerprint(setup: Setup, backbone: Backbone[Any]) -> dict[str, Any]:
 def identity(found: Mapping[str, Any]) -> str:
     """A hash of what a finished result depends on: neither when the input was copied nor what versions were used."""
     file = {name: value for name, value in found["input"].items() if name != "modified"}
-    told = {"input": file, **{name: found[name] for name in ("options", "weights", "device", "blocks")}}
+    told = {"input": file, **{name: found[name] for name in ("options", "weights", "tagger", "device", "blocks")}}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -31,6 +31,9 @@ class Job:
     options: Options = field(default_factory=Options)
     """Everything else."""
 
+    previews: str | None = None
+    """Folder for small pictures of what is done so far, which `Preview` tells of; None: none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:

@@ -18,7 +18,7 @@ from .errors import OutputNotWritable
 from .fingerprint import fingerprint, identity, versions
 from .finish import Finished
 from .metrics.consistency import borders, consistency, seam_ratio
-from .prompts.base import Prompt, tagger_weights
+from .prompts.base import Prompt
 from .raster.stretch import Stretch
 from .resample import resize
 from .setup import Setup
@@ -37,9 +37,9 @@ class Manifest:
     def __init__(self, setup: Setup, backbone: Backbone[Any]) -> None:
         self.setup = setup
         self.weights_hash = backbone.weights_hash
-        self.tagger_hash = tagger_weights(setup.options) if setup.options.tags else None
         self.device = str(backbone.device)
         self.fingerprint = fingerprint(setup, backbone)
+        self.tagger_hash: str | None = self.fingerprint["tagger"]
         self.stretch: Stretch | None = None
         self.prompts: Mapping[str, Any] = {}
         self.warnings = list(setup.warnings)

@@ -51,7 +51,8 @@ def run(
 
         cancel.check()
         work = upscale or pipeline.upscale
-        result = work(job.input, job.output, options=job.options, on_event=listen, cancel=cancel)
+        watched = {} if job.previews is None else {"previews": job.previews}
+        result = work(job.input, job.output, options=job.options, on_event=listen, cancel=cancel, **watched)
         last: Done | Failed | WasCancelled = Done(
             output=None if result.path is None else str(result.path),
             seconds=time.monotonic() - began,

@@ -24,6 +24,7 @@ from .finish import Finished
 from .job import CancelToken, EventSink, Progress, Stage, Warning  # noqa: A004 - the event
 from .manifest import Manifest
 from .pieces import Piece
+from .previews import Previews
 from .prompting import prompts_of
 from .prompts.base import Prompt
 from .prompts.regions import save_prompts
@@ -42,8 +43,16 @@ class Upscaling:
     """One run."""
 
     def __init__(
-        self, backbone: Backbone[Any], source: Source, setup: Setup, emit: EventSink, cancel: CancelToken
+        self,
+        backbone: Backbone[Any],
+        source: Source,
+        setup: Setup,
+        emit: EventSink,
+        cancel: CancelToken,
+        watch: Previews | None = None,
     ) -> None:
+        """``watch`` shows what is done so far."""
+        self.watch = watch
         self.backbone, self.source, self.setup = backbone, source, setup
         self.emit, self.cancel = emit, cancel
         self.manifest = Manifest(setup, backbone)
@@ -161,9 +170,12 @@ class Upscaling:
                     block,
                     advance=self.advance,
                     slot=store.slot(block.index),
+                    watch=self.watch,
                 )
             with self.manifest.timed("keeping"):
                 store.put(block.index, image, time.monotonic() - began)
+            if self.watch is not None and self.watch.due:
+                self.watch.show(block, image)
 
     def known(self, work: Undertaking | None) -> Facts:
         """The facts of the input: of an earlier run, or measured now."""

@@ -301,7 +301,14 @@ class Worker:
         self._channel.say(event)
 
     def _upscale(
-        self, src: str, dst: str | None, *, options: Options, on_event: EventSink, cancel: CancelToken
+        self,
+        src: str,
+        dst: str | None,
+        *,
+        options: Options,
+        on_event: EventSink,
+        cancel: CancelToken,
+        previews: str | None = None,
     ) -> UpscaleResult:
         """Only in here may the main thread be interrupted, so that what it says is never lost."""
         from .pipeline import KeptModel
@@ -309,7 +316,7 @@ class Worker:
         model = self._model = self._model or KeptModel()
         try:
             self._working = True
-            return model.upscale(src, dst, options=options, on_event=on_event, cancel=cancel)
+            return model.upscale(src, dst, options=options, on_event=on_event, cancel=cancel, previews=previews)
         except KeyboardInterrupt:
             self._model = None  # what stops between two tiles is whole, but this may have been anywhere
             raise

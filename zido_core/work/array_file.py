@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ..errors import OutputFailed
 from ..raster.atomic import sync_folder
 from ..tiling.grid import Tile
+from .records import part_of
 
 MAGIC = b"zido-array-1\n"
 CHUNK_ROWS = 128
@@ -41,7 +42,7 @@ def save_array(path: Path, array: NDArray[Any], **facts: Any) -> int:
     header = {"shape": list(array.shape), "dtype": array.dtype.str, "chunks": checksums, "facts": facts}
     text = json.dumps(header).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    part = part_of(path)
     try:
         with part.open("wb") as file:
             file.write(MAGIC + _LENGTHS.pack(len(text), zlib.crc32(text)) + text)

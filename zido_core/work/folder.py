@@ -4,9 +4,10 @@
         job.json             what is to be done: input, output, options, and the fingerprint of all that counts
         facts.json           what was measured of the whole input, and the prompts of all tiles
         facts.embeddings     what taggers saw, for models that attend to it
-        journal.jsonl        what was done when
+        journal.jsonl        what was done when; other processes write a journal-HOST-4711.jsonl each
         blocks/000017.block      the model's image of a block, complete and checked by CRC-32
         blocks/000018.latents    the state of a block between two steps
+        blocks/000018.claim      held by the process that computes the block, where several share the work
         lock                 held by the process at work; the system lets go of it however that one ends
 
 Everything but the journal appears complete or not at all. Whoever computes a block needs the folder and the input.
@@ -53,9 +54,10 @@ class Description:
 class WorkFolder:
     """One such folder, there or not yet."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writer: str = "") -> None:
+        """``writer``: who keeps a journal, where several processes share the work; never two in one file."""
         self.path = path
-        self.journal = Journal(path / "journal.jsonl")
+        self.journal = Journal(path / f"journal{writer and '-'}{writer}.jsonl")
 
     @property
     def exists(self) -> bool:
@@ -109,6 +111,10 @@ class WorkFolder:
     def latents(self, index: int) -> Path:
         """The state of a block between two steps."""
         return self.path / "blocks" / f"{index:06d}.latents"
+
+    def claim(self, index: int) -> Path:
+        """What the process holds that computes a block."""
+        return self.path / "blocks" / f"{index:06d}.claim"
 
     def clear(self) -> None:
         """Remove all work; the lock stays, and what somebody else put there."""

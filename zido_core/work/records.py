@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,15 @@ from typing import Any
 from ..raster.atomic import sync_folder
 
 
+def part_of(path: Path) -> Path:
+    """Where a file is written before it gets its name: nobody else's, on any machine that shares the disk."""
+    return path.with_name(f".{path.name}.part-{secrets.token_hex(6)}")
+
+
 def save_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a JSON object and its checksum; the file appears complete, and is on the disk when this returns."""
     text = json.dumps(record, indent=1)
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    part = part_of(path)
     try:
         with part.open("w", encoding="utf-8") as file:
             file.write(f"{zlib.crc32(text.encode()):08x}\n{text}\n")

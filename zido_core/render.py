@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .backbones.base import Backbone
 from .block_windows import windows_of
 from .blocks import Block
+from .catalog import describe
 from .keeping import Keeper, Slot
 from .options import ResolvedOptions
 from .priors import steered
@@ -63,10 +64,15 @@ class Bank:
 
 def work_of(block: Block, options: ResolvedOptions) -> int:
     """Units of work of `render`: what the networks compute, in latents times passes."""
-    work = block.grid.canvas.height * block.grid.canvas.width
+    work = _picture_work(block, options)
     if options.diffuses:
         work += _sampling_work(block, options, _first_step(options), options.steps)
-    return work
+    return work * options.views
+
+
+def _picture_work(block: Block, options: ResolvedOptions) -> int:
+    """What leads from pixels to latents and back."""
+    return describe(options.model).picture_work * block.grid.canvas.height * block.grid.canvas.width
 
 
 def _sampling_work(block: Block, options: ResolvedOptions, start: int, stop: int) -> int:
@@ -94,7 +100,8 @@ def render(
     """
     bank = Bank.of(prompts, options, backbone.descriptor.prompt_suffix)
     place = Tile(*block.origin, *block.grid.canvas)
-    condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, advance, options)
+    picture = _Share(advance, _picture_work(block, options))
+    condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, picture.add, options)
     latents = None
     if options.diffuses:
         noise = _noise_of(backbone, block, options.seed)
@@ -115,7 +122,7 @@ def render(
                 on_image(lambda: backbone.decode(condition, latents, fidelity=shown))
 
         with steered(
-            backbone, condition, bank.prompts, options, sampler=scheduler, clean=clean, origin=block.origin
+            backbone, condition, bank.prompts, options, sampler=scheduler, clean=clean, origin=block.origin, first=first
         ) as network:
             latents = denoise(
                 latents,
@@ -133,7 +140,24 @@ def render(
                 on_step=on_step,
                 on_tiles=lambda count: advance(count * per_window),
             )
-    return backbone.decode(condition, latents, fidelity=options.fidelity)
+    enlarged = backbone.decode(condition, latents, fidelity=options.fidelity)
+    picture.complete()
+    return enlarged
+
+
+class _Share:
+    """A known amount of work, whatever those who do it tell of it: what they leave out is told in the end."""
+
+    def __init__(self, advance: Callable[[int], None], total: int) -> None:
+        self._advance, self._left = advance, total
+
+    def add(self, work: int) -> None:
+        work = min(work, self._left)
+        self._left -= work
+        self._advance(work)
+
+    def complete(self) -> None:
+        self.add(self._left)
 
 
 def _sampler_of(backbone: Backbone[Any], options: ResolvedOptions) -> Sampler:

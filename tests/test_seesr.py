@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny_models import write_seesr
 from zido_core.backbones import load_backbone
-from zido_core.backbones.latents import HINT_TILE
+from zido_core.backbones.latents import DECODING, HINT_TILE
 from zido_core.blocks import canvas_of
 from zido_core.catalog import ZIDO, describe
 from zido_core.errors import ModelMissing
+from zido_core.job import Progress
 from zido_core.nets.seesr import build_controlnet, build_unet, is_image_attention, official_name
 from zido_core.options import Options, resolve
 from zido_core.pipeline import Upscaler, tag, upscale
@@ -435,6 +436,20 @@ class TestRuns:
         assert (manifest["tagger"]["name"], len(manifest["tagger"]["sha256"])) == ("dape", 64)
         told = tag(crop, model=model, model_dir=str(seesr_folder), **SMALL)
         assert len({id(prompt.embedding) for prompt in told}) == unique
+
+    @pytest.mark.parametrize("start", ["lr", "noise"])
+    def test_progress_counts_the_autoencoder(self, crop, seesr_folder, tmp_path, start):
+        events = []
+        upscale(
+            *(crop, tmp_path / "out.tif"),
+            **{"model": "zido", "model_dir": str(seesr_folder), "on_event": events.append, "start": start, **SMALL},
+        )
+        done = [(event.done, event.total) for event in events if isinstance(event, Progress)]
+        total, canvas, looks = done[-1][1], 20 * 24, 2 * 2 * 4 * 16 * 16  # steps, guidance, tiles
+        assert total == (ZIDO.picture_work + 1) * canvas + looks  # and the finishing
+        assert done[-1][0] == total
+        assert [each for each, _ in done] == sorted(each for each, _ in done)
+        assert sum(each > total - (DECODING + 1) * canvas for each, _ in done) > 4
 
     def test_is_repeated_to_the_byte(self, crop, seesr_folder, tmp_path, plain):
         assert np.array_equal(run(crop, seesr_folder, tmp_path, seed=1, tile_batch=3)[0], plain)

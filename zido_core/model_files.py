@@ -54,7 +54,7 @@ STABILITY_RESEARCH = Licence(
     name="Stability AI Non-Commercial Research Community License",
     url="https://huggingface.co/stabilityai/sd-turbo/blob/main/LICENSE",
     commercial=False,
-    gist="research and other non-commercial use only",
+    gist="research and other non-commercial use only; for commercial use Stability AI points to stability.ai/license",
 )
 
 STABILITY_COMMUNITY = Licence(

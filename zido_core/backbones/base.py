@@ -85,8 +85,9 @@ class Backbone(Protocol[ConditionT]):
         """All that predictions of this region depend on besides latents and time.
 
         ``place`` is where the region lies on the whole canvas, in latents; it is at least as large as the image.
-        ``prompts`` become the bank that ``prompt_ids`` index. ``advance`` is told how many latents of the canvas more
-        are done, and may raise Cancelled.
+        ``prompts`` become the bank that ``prompt_ids`` index. ``advance`` is told how much more work is done, in looks
+        of the denoiser at a latent, now and while the region is encoded and decoded (``picture_work`` of the catalogue
+        in all); it may raise Cancelled.
         """
         ...
 

@@ -67,7 +67,7 @@ class DeedsrBackbone(LatentBackbone[DeedsrParts, DeedsrCondition]):
         """As every model's, unless this one was trained on inputs in [0, 1]."""
         self.placing.ready(*self.parts.painters)
         shown = (condition.image + 1) / 2 if self.parts.unit_input else condition.image
-        return latents_of(self.parts.vae, shown, condition.vae, condition.check).to(self.device)
+        return latents_of(self.parts.vae, shown, condition.vae, condition.on_work).to(self.device)
 
     def encode(self, condition: DeedsrCondition) -> Tensor:
         """The latents of the enlarged input: their mean, where the published code draws from its tiny variance."""

@@ -66,8 +66,8 @@ class LatentCondition:
     """(prompts of the bank): the text of each."""
     vae: VaeMode = "exact"
     """How the autoencoder is run."""
-    check: Callable[[], None] = lambda: None
-    """Raises Cancelled when the run was cancelled."""
+    on_work: Callable[[float], None] = lambda looks: None
+    """Told how much more is done, in looks of the denoiser at the whole canvas; raises Cancelled if the run was."""
 
 
 PartsT = TypeVar("PartsT", bound=LatentParts)
@@ -157,6 +157,7 @@ class LatentBackbone(ABC, Generic[PartsT, ConditionT]):
         """Enlarge the image, encode every different text once, and what the model itself wants."""
         size = Size(*image.shape[-2:])
         canvas = place.size.scaled(self.descriptor.latent_stride)
+        area = place.height * place.width
         texts, text_ids = self.encoded(prompts)
         common = LatentCondition(
             size=size,
@@ -164,10 +165,10 @@ class LatentBackbone(ABC, Generic[PartsT, ConditionT]):
             texts=texts,
             text_ids=text_ids,
             vae=options.vae,
-            check=lambda: advance(0),
+            on_work=lambda looks: advance(int(looks * area)),
         )
         condition = self.told_more(common, image, place, prompts, options)
-        advance(place.height * place.width)
+        advance(area)
         return condition
 
     def encoded(self, prompts: Sequence[Prompt]) -> tuple[Encoded, Tensor]:
@@ -185,7 +186,7 @@ class LatentBackbone(ABC, Generic[PartsT, ConditionT]):
     def latents_of(self, condition: LatentCondition) -> Tensor:
         """Mean latents of the condition's image, on the device."""
         self.placing.ready(*self.parts.painters)
-        return latents_of(self.parts.vae, condition.image, condition.vae, condition.check).to(self.device)
+        return latents_of(self.parts.vae, condition.image, condition.vae, condition.on_work).to(self.device)
 
     @torch.inference_mode()
     def predict(
@@ -221,5 +222,5 @@ class LatentBackbone(ABC, Generic[PartsT, ConditionT]):
         if latents is None:
             return certain.numpy()
         self.placing.ready(*self.parts.painters)
-        made = image_of(self.parts.vae, latents, condition.vae, condition.check)[:, :height, :width]
+        made = image_of(self.parts.vae, latents, condition.vae, condition.on_work)[:, :height, :width]
         return torch.lerp(made, certain, fidelity).numpy()

@@ -15,6 +15,9 @@ from ..resample import resize
 from ..tiling.grid import Size, partition
 from .vae import decode_tiled, encode_tiled
 
+ENCODING, DECODING = 2, 4
+"""Work of the autoencoder, in looks of the denoiser at the whole canvas."""
+
 HINT_STRIDE = 8
 """Pixels per latent of a ControlNet's hint."""
 
@@ -36,17 +39,17 @@ def mirrored(image: NDArray[np.float32], canvas: Size) -> Tensor:
     return torch.from_numpy(np.pad(image, [(0, 0), *beyond], mode="symmetric"))
 
 
-def latents_of(vae: Any, image: Tensor, mode: VaeMode, check: Callable[[], None]) -> Tensor:
+def latents_of(vae: Any, image: Tensor, mode: VaeMode, on_work: Callable[[float], None]) -> Tensor:
     """Mean latents (channels, H, W) of an image in [0, 1], scaled as the denoiser wants them."""
-    moments = encode_tiled(vae, image * 2 - 1, mode=mode, on_tiles=lambda part: check())
+    moments = encode_tiled(vae, image * 2 - 1, mode=mode, on_tiles=lambda part: on_work(ENCODING * part))
     mean: Tensor = (moments[: vae.config.latent_channels] - shift_of(vae)) * vae.config.scaling_factor
     return mean
 
 
-def image_of(vae: Any, latents: Tensor, mode: VaeMode, check: Callable[[], None]) -> Tensor:
+def image_of(vae: Any, latents: Tensor, mode: VaeMode, on_work: Callable[[float], None]) -> Tensor:
     """The image (3, H, W) of the denoiser's latents, about [0, 1], on the CPU."""
     latents = latents / vae.config.scaling_factor + shift_of(vae)
-    image = decode_tiled(vae, latents, mode=mode, on_tiles=lambda part: check())
+    image = decode_tiled(vae, latents, mode=mode, on_tiles=lambda part: on_work(DECODING * part))
     return image / 2 + 0.5
 
 

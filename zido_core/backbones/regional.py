@@ -79,7 +79,7 @@ class Regional:
             texts=texts,
             text_ids=text_ids,
             vae=self.condition.vae,
-            check=self.condition.check,
+            on_work=self.condition.on_work,
         )
         return self.backbone.told_more(common, image, Tile.whole(self.view), [prompt], options)
 

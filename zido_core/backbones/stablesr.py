@@ -22,6 +22,7 @@ from ..tiling.fusion import crop
 from ..tiling.grid import Tile
 from .cfw import keep, wrap
 from .latent_model import LatentBackbone, LatentCondition
+from .latents import DECODING
 from .stablesr_files import CFW_NAME, StablesrParts, load_parts
 from .vae import decode_tiled, encode_tiled
 
@@ -113,14 +114,14 @@ class StablesrBackbone(LatentBackbone[StablesrParts, StablesrCondition]):
             seen: dict[int, Tensor] = {}
             told = condition.image * 2 - 1
             encode_tiled(
-                vae, told, mode=condition.vae, on_tiles=lambda _: condition.check(), tap=keep(self.parts.cfw, seen)
+                vae, told, mode=condition.vae, on_tiles=lambda _: condition.on_work(0), tap=keep(self.parts.cfw, seen)
             )
             tap = wrap(self.parts.cfw, seen, weight=fidelity)
         image = decode_tiled(
             vae,
             latents / vae.config.scaling_factor,
             mode=condition.vae,
-            on_tiles=lambda _: condition.check(),
+            on_tiles=lambda part: condition.on_work(DECODING * part),
             tap=tap,
         )
         return (image[:, :height, :width] / 2 + 0.5).numpy()

@@ -48,7 +48,7 @@ C_UPSCALE = replace(
     own_priors="gsp,rap,rsp",
     size_conditioning="crop",
     color_fix_photo="none",
-    memory="a GPU with about 16 GB (not measured)",
+    memory="a GPU with about 16 GB (estimated)",
     presets={
         "fast": {"steps": 25, "sampler": "dpm++"},
         "preview": {"steps": 12, "sampler": "dpm++", "priors": "gsp"},
@@ -64,7 +64,7 @@ C_UPSCALE_SD15 = replace(
     tile_overlap=SD15.tile_size // 2,
     size_conditioning="tile",
     weight_bytes=SD15.weight_bytes,
-    memory="a GPU with about 8 GB (not measured)",
+    memory="a GPU with about 8 GB (estimated)",
     base=SD15.base,
     files=SD15.files,
 )
@@ -90,7 +90,7 @@ C_UPSCALE_PIXART = replace(
     sampler="dpm++",
     size_conditioning="tile",
     weight_bytes=11_000 * 2**20,
-    memory="a GPU with about 16 GB (not measured)",
+    memory="a GPU with about 16 GB (estimated)",
     base="PixArt-XL-2-1024-MS",
     files=files_of("PixArt-XL-2-1024-MS", PIXART_FILES),
     presets={"preview": {"steps": 10, "priors": "gsp"}},
@@ -108,7 +108,7 @@ C_UPSCALE_SD3 = replace(
     priors=("gsp", "rsp"),
     own_priors="gsp,rsp",
     weight_bytes=15_000 * 2**20,
-    memory="a GPU with about 20 GB (not measured)",
+    memory="a GPU with about 20 GB (estimated)",
     base="stable-diffusion-3-medium",
     files=files_of("stable-diffusion-3-medium", SD3_FILES),
 )

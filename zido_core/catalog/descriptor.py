@@ -153,6 +153,10 @@ class ModelDescriptor:
     bytes_per_pixel: int
     """Working memory per input pixel of a block, measured."""
 
+    picture_work: int = 7
+    """Work besides the sampling, in looks of the denoiser at the canvas: words and hint 1, encoding about 2, decoding
+    about 4 (of Stable Diffusion's autoencoder and UNet, by their multiplications; its float32 makes up for the rest)."""
+
     bytes_per_latent: int = 64_000
     """Working memory of the denoiser per latent pixel of a tile, in single precision; estimated from the widths of
     Stable Diffusion's layers: its skip connections, a ControlNet's, and the widest pair of maps in work."""

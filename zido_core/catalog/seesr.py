@@ -36,7 +36,7 @@ ZIDO = ModelDescriptor(
     precisions={"cpu": "fp32", "cuda": "bf16", "mps": "fp16"},
     bytes_per_pixel=26_000,
     weight_bytes=5 * 2**30,
-    memory="a GPU with about 8 GB (not measured)",
+    memory="a GPU with about 8 GB (estimated)",
     base="stable-diffusion-2-base",
     files=(*SEESR_FILES, *base_files("stable-diffusion-2-base", unet=False)),
     presets={

@@ -33,7 +33,7 @@ SD_X4 = ModelDescriptor(
     precisions={"cpu": "fp32", "cuda": "bf16", "mps": "fp16"},
     bytes_per_pixel=26_000,
     weight_bytes=1_800 * 2**20,
-    memory="a GPU with about 6 GB (not measured)",
+    memory="a GPU with about 6 GB (estimated)",
     base="stable-diffusion-x4-upscaler",
     files=base_files("stable-diffusion-x4-upscaler", unet=True, low_res_scheduler=True),
     presets={"fast": {"steps": 25, "sampler": "dpm++"}, "preview": {"steps": 12, "sampler": "dpm++"}},
@@ -68,7 +68,7 @@ SD21 = replace(
     licence="CreativeML-OpenRAIL++-M",
     tile_size=768,
     weight_bytes=2_600 * 2**20,
-    memory="a GPU with about 8 GB (not measured)",
+    memory="a GPU with about 8 GB (estimated)",
     base="stable-diffusion-2-1",
     files=base_files("stable-diffusion-2-1", unet=True),
 )
@@ -82,7 +82,7 @@ SDXL = replace(
     licence="CreativeML-OpenRAIL++-M",
     tile_size=1024,
     weight_bytes=7_000 * 2**20,
-    memory="a GPU with about 12 GB (not measured)",
+    memory="a GPU with about 12 GB (estimated)",
     base="stable-diffusion-xl-base-1.0",
     files=base_files("stable-diffusion-xl-base-1.0", unet=True, second_text=True),
 )

@@ -15,7 +15,7 @@ from .option_spec import option
 NO_PRIORS = "none"
 _PRIOR = "|".join(get_args(Prior))
 
-PRIORS: dict[Prior, str] = {
+PRIORS: dict[str, str] = {
     "gsp": "global structure prior",
     "rap": "regional attention prior",
     "rsp": "regional semantic prior",

@@ -79,7 +79,7 @@ class CaptionTagger:
         """Where its files are, or ModelMissing."""
         folder = setup.need_folder("caption", GET)
         if not (folder / "config.json").is_file():
-            raise ModelMissing(f"{folder} does not load: it has no config.json, as captioners do; use --tagger-dir: {GET}")
+            raise ModelMissing(f"{folder} does not load: it has no config.json; use --tagger-dir: {GET}")
         return folder
 
     @classmethod

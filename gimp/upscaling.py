@@ -47,7 +47,7 @@ def run(
     python = work.find_python()
     with scratch_folder(Path(Gimp.temp_directory())) as folder:
         request = _request(image, layer)
-        source = _hand_over(request, folder)
+        source = _hand_over(request, folder, python)
         if mode == Gimp.RunMode.INTERACTIVE:
             answer = window.ask(python, source, options, folder, f"zido: {image.get_name()}")
             options, python = answer.options, answer.python
@@ -91,15 +91,11 @@ def _request(image: Gimp.Image, layer: Gimp.Layer) -> Request:
     )
 
 
-def _hand_over(request: Request, folder: Path) -> Path:
+def _hand_over(request: Request, folder: Path, python: str) -> Path:
     """The file that the worker gets."""
-    everything = Gimp.Selection.is_empty(request.image)
-    original = original_of(request.image, request.layer, request.exchange) if everything else None
-    if original is not None:
-        return original
     path = folder / "image.tif"
     pixels.save(request.layer, request.handed, request.exchange, path, placing.geo_of(request))
-    return path
+    return original_of(request.image, path, python) or path
 
 
 def _tailored(options: Options, request: Request) -> Options:

@@ -12,7 +12,7 @@ from typing import Any
 
 from zido.zido_core import __version__
 
-from tests.hosts import GIMP_30, ROOT
+from tests.hosts import GIMP_30, ROOT, worker_python
 
 FACTS = {
     **{"executable": "python", "version": [3, 13, 5], "bits": 64, "platform": "linux-x86_64", "isolated": True},
@@ -23,6 +23,7 @@ FACTS = {
 PYTHON = f"""#!/bin/sh
 case "$*" in
   *"-m zido_core worker"*) exec /usr/bin/python3 {ROOT}/tests/gimp_worker.py ;;
+  *same_pixels.py*) exec {worker_python()} "$@" ;;
   -c*) echo '{json.dumps(FACTS)}' ;;
   *) exec /usr/bin/python3 "$@" ;;
 esac

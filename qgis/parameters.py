@@ -9,6 +9,7 @@ from qgis.core import (
     Qgis,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
+    QgsProcessingDestinationParameter,
     QgsProcessingException,
     QgsProcessingParameterBand,
     QgsProcessingParameterBoolean,
@@ -17,6 +18,7 @@ from qgis.core import (
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
     QgsProcessingParameterString,
 )
 
@@ -41,6 +43,12 @@ OPTIONS_WIDGET = (
 )
 """That editor; its value is ``KEY=VALUE|KEY=VALUE``."""
 
+FIRST = frozenset({"scale", "model", "preset", "fidelity", "prompt", "prompts", "bands"})
+"""Options that are seen at once; all others are among the advanced parameters."""
+
+RASTERS = frozenset({"uncertainty"})
+"""Options that name a raster to write; QGIS loads it like the result."""
+
 SUFFIXES = {"save_prompts": "GeoJSON (*.geojson)", "report": "HTML (*.html)"}
 """Filters of the files that options name; JSON for all others."""
 
@@ -55,10 +63,9 @@ def add_to(algorithm: QgsProcessingAlgorithm, specs: Iterable[OptionSpec]) -> No
     for spec in specs:
         parameter = parameter_of(spec)
         parameter.setHelp(help_of(spec))
-        if spec.advanced:
+        if spec.name not in FIRST:
             parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
-        is_file = isinstance(parameter, QgsProcessingParameterFileDestination)
-        algorithm.addParameter(parameter, createOutput=is_file)
+        algorithm.addParameter(parameter, createOutput=isinstance(parameter, QgsProcessingDestinationParameter))
 
 
 def parameter_of(spec: OptionSpec) -> QgsProcessingParameterDefinition:
@@ -98,6 +105,8 @@ def _text(spec: OptionSpec) -> QgsProcessingParameterDefinition:
     if spec.metavar == "FOLDER":
         folder = QgsProcessingParameterFile.Behavior.Folder
         return QgsProcessingParameterFile(name, label, behavior=folder, optional=True)
+    if spec.name in RASTERS:
+        return QgsProcessingParameterRasterDestination(name, label, optional=True, createByDefault=False)
     if spec.metavar == "FILE":
         kind = SUFFIXES.get(spec.name, "JSON (*.json)")
         return QgsProcessingParameterFileDestination(name, label, kind, optional=True, createByDefault=False)
@@ -142,10 +151,12 @@ def _value(
     if isinstance(definition, QgsProcessingParameterNumber):
         # QGIS would take 0 for a text that is no number; zido says what is wrong with it.
         return raw if isinstance(raw, int | float | str) else algorithm.parameterAsDouble(*arguments)
+    if isinstance(definition, QgsProcessingParameterRasterDestination):
+        return algorithm.parameterAsOutputLayer(*arguments)
     if isinstance(definition, QgsProcessingParameterFileDestination):
         return algorithm.parameterAsFileOutput(*arguments)
     text = algorithm.parameterAsString(*arguments)
-    return [part for part in text.split("|") if part] if spec.many else text
+    return [part for part in text.split("|") if part] if spec.many and spec.kind is str else text
 
 
 def _is_unset(raw: Any) -> bool:
@@ -167,6 +178,7 @@ def label_of(spec: OptionSpec) -> str:
 def help_of(spec: OptionSpec) -> str:
     """What it is and what more of it does."""
     text = f"{spec.help} ({spec.effect})" if spec.effect else spec.help
+    text = text.replace("may be repeated", "several are divided by |")
     return in_parameter_names(f"{text[:1].upper()}{text[1:]}")
 
 

@@ -60,13 +60,16 @@ class Algorithm(QgsProcessingAlgorithm):
 class RasterAlgorithm(Algorithm):
     """An algorithm whose worker reads one raster, or the part of it within an extent."""
 
-    def add_input(self, specs: list[OptionSpec]) -> None:
-        """The raster, the extent, and the options."""
-        self.specs = specs
+    def add_input(self) -> None:
+        """The raster, and the extent."""
         self.addParameter(QgsProcessingParameterRasterLayer(INPUT, "Raster"))
         extent = QgsProcessingParameterExtent(EXTENT, "Extent", optional=True)
         extent.setHelp("Only this part is read; whole pixels of the raster. Left out: all of it.")
         self.addParameter(extent)
+
+    def add_options(self, specs: list[OptionSpec]) -> None:
+        """The options."""
+        self.specs = specs
         add_to(self, specs)
 
     def checkParameterValues(self, parameters: Mapping[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:

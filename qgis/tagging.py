@@ -43,7 +43,8 @@ class TagAlgorithm(RasterAlgorithm):
     )
 
     def initAlgorithm(self, configuration: Mapping[str, Any] | None = None) -> None:
-        self.add_input([OPTIONS[name] for name in ASKED])
+        self.add_input()
+        self.add_options([OPTIONS[name] for name in ASKED])
         polygons = QgsProcessing.SourceType.TypeVectorPolygon
         self.addParameter(QgsProcessingParameterFeatureSink(OUTPUT, "Tiles", polygons))
 

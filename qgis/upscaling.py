@@ -38,8 +38,13 @@ class UpscaleAlgorithm(RasterAlgorithm):
     LEFT_OUT: tuple[str, ...] = ()
 
     def initAlgorithm(self, configuration: Mapping[str, Any] | None = None) -> None:
-        self.add_input(asked(without=self.LEFT_OUT))
+        self.add_input()
+        self.add_prompts()
+        self.add_options(asked(without=self.LEFT_OUT))
         self.addParameter(QgsProcessingParameterRasterDestination(OUTPUT, RESULT))
+
+    def add_prompts(self) -> None:
+        """Where prompts come from, besides the options."""
 
     def prepareAlgorithm(
         self, parameters: Mapping[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -65,7 +70,7 @@ class UpscaleAlgorithm(RasterAlgorithm):
         self.announce(output, context)
         named = {spec.name.upper(): getattr(options, spec.name) for spec in self.specs if spec.metavar == "FILE"}
         files = {name: path for name, path in named.items() if path and self.outputDefinition(name)}
-        return {OUTPUT: done.output or output, **files}
+        return {**files, OUTPUT: done.output or output}
 
     @contextlib.contextmanager
     def prompts(
@@ -100,8 +105,7 @@ class PromptedAlgorithm(UpscaleAlgorithm):
     )
     LEFT_OUT = ("prompts",)
 
-    def initAlgorithm(self, configuration: Mapping[str, Any] | None = None) -> None:
-        super().initAlgorithm(configuration)
+    def add_prompts(self) -> None:
         polygons = [QgsProcessing.SourceType.TypeVectorPolygon]
         self.addParameter(QgsProcessingParameterFeatureSource(PROMPTS_LAYER, "Prompts layer", polygons))
         field = QgsProcessingParameterField(

@@ -60,6 +60,13 @@ def test_an_extent_is_whole_pixels_of_the_raster(qgis: Qgis, seen: dict[str, Any
     assert min(y for _, y in places) <= bottom < top <= max(y for _, y in places)
 
 
+def test_uncertainty_and_report_are_results_too(seen: dict[str, Any]) -> None:
+    extras = seen["extras"]
+    assert extras["result"] == extras["files"]
+    assert extras["sizes"][0] == extras["sizes"][1]
+    assert "<html" in Path(extras["files"]["REPORT"]).read_text()
+
+
 def _place(transform: list[float], col: float, row: float) -> tuple[float, float]:
     a, b, c, d, e, f = transform
     return a + b * col + c * row, d + e * col + f * row

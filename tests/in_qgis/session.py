@@ -76,7 +76,7 @@ class Session:
 
     def all(self) -> dict[str, Any]:
         """What was seen, by topic."""
-        topics = [self.script, self.extent, self.tags, self.prompts, self.compare, self.style, self.model]
+        topics = [self.script, self.extent, self.extras, self.tags, self.prompts, self.compare, self.style, self.model]
         topics += [self.dialogs, self.gap]
         return {topic.__name__: topic() for topic in topics} | {"refusals": self.refusals()}
 
@@ -102,7 +102,16 @@ class Session:
         text = f"{box.xMinimum()},{box.xMaximum()},{box.yMinimum()},{box.yMaximum()} [{layer.crs().authid()}]"
         output = str(self.folder / "extent.tif")
         self.run("upscale", OUTPUT=output, EXTENT=text, **QUICK)
+        self.part = text
         return {"box": [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()], "output": output}
+
+    def extras(self) -> dict[str, Any]:
+        """A raster and a page beside the result."""
+        names = {"OUTPUT": "sure.tif", "UNCERTAINTY": "spread.tif", "REPORT": "page.html"}
+        files = {name: str(self.folder / file) for name, file in names.items()}
+        result = self.run("upscale", EXTENT=self.part, SCALE=2, PRESET="fast", SAMPLES=2, **files)
+        sizes = [gdal.Open(files[name]).RasterXSize for name in ("OUTPUT", "UNCERTAINTY")]
+        return {"result": result, "files": files, "sizes": sizes}
 
     def tags(self) -> dict[str, Any]:
         """A layer of tiles, edited."""

@@ -106,7 +106,7 @@ def settle(values: dict[str, Any], descriptor: ModelDescriptor, *, said: Any) ->
             )
     if values["tta"] and "rap" in chosen:
         raise InvalidOptions(
-            "tta turns what the network sees, and the regional attention prior (rap) looks into it: leave out one of them"
+            "tta turns what the network sees, and the regional attention prior (rap) looks into it; leave one out"
         )
     values["priors"] = ",".join(prior for prior in PRIORS if prior in chosen) or NO_PRIORS
     if said.prompts is None and "rsp" in descriptor.own_priors.split(",") and "rsp" not in chosen:

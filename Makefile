@@ -40,7 +40,7 @@ lint: $(DEV) ## ruff, import-linter, mypy
 	@$(BIN)/mypy
 	@mkdir -p $(VENV)/host
 	@ln -sfn "$(CURDIR)" $(VENV)/host/zido # what hosts load is a part of the package zido
-	@MYPYPATH=$(VENV)/host $(BIN)/mypy -p zido.plugin -p zido.qgis
+	@MYPYPATH=$(VENV)/host $(BIN)/mypy -p zido.plugin -p zido.qgis -p zido.gimp
 
 docs: $(CORE) ## write docs/help.txt anew, from the options
 	@COLUMNS=80 $(BIN)/python -m zido_core --help > docs/help.txt

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gi.repository import Gegl, Gimp
 
+from ..plugin import environment
 from ..zido_core import __version__
 from ..zido_core.catalog import describe
 from ..zido_core.job import Job
 from ..zido_core.options import Options
 from . import pixels, placing, window, work
 from .arguments import options_from, remember
+from .first_time import make_environment
 from .original import original_of
 from .pixels import Area, Exchange
 from .placing import Request
@@ -44,7 +47,7 @@ def run(
     layer = _one_layer(drawables)
     options = options_from(config)
     Gimp.progress_init("zido: starting")
-    python = work.find_python()
+    python = _python(mode)
     with scratch_folder(Path(Gimp.temp_directory())) as folder:
         request = _request(image, layer)
         source = _hand_over(request, folder, python)
@@ -64,6 +67,17 @@ def run(
     if result.warnings:
         Gimp.message("zido: " + "\n".join(dict.fromkeys(result.warnings)))
     return results
+
+
+def _python(mode: Gimp.RunMode) -> str:
+    """The Python that does the work."""
+    place = environment.find()
+    if isinstance(place, environment.Found):
+        return place.python
+    if mode == Gimp.RunMode.INTERACTIVE and not os.environ.get("ZIDO_PYTHON"):
+        return make_environment(place)
+    advice = "Install zido in a Python, and run with it: python -m zido_core install-plugin gimp"
+    raise Refused(f"{place.reason} {advice}")
 
 
 def _one_layer(drawables: Sequence[Gimp.Drawable]) -> Gimp.Layer:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from gi.repository import Gimp
 
-from ..plugin import environment
 from ..plugin.client import Client
 from ..plugin.launch import worker_command
 from ..zido_core import job
@@ -67,18 +66,10 @@ def orphaned() -> bool:
     return os.getppid() != _PARENT
 
 
-def find_python() -> str:
-    """The Python that does the work. Raises Refused."""
-    place = environment.find()
-    if isinstance(place, environment.Missing):
-        advice = "Install zido in a Python, and run with it: python -m zido_core install-plugin gimp"
-        raise Refused(f"{place.reason} {advice}")
-    return place.python
-
-
 def upscale(python: str, asked: Job) -> Result:
     """Do a job. Raises Refused and Stopped."""
     bar = Bar()
+    Gimp.progress_update(0.0)
     with Client(worker_command(python, idle=60)) as client:
         end = client.run(asked, bar.show, cancelled=orphaned)
     match end:

@@ -113,6 +113,14 @@ def test_the_window_asks_and_its_values_are_remembered(gimp, screen, start):
     assert leftovers(gimp.home) == []
 
 
+def test_without_a_python_it_offers_to_make_one(gimp, screen, start):
+    script = OPEN + "answer['status'] = call(image, [layer], mode=Gimp.RunMode.INTERACTIVE)[0]\n"
+    process = start(script, DISPLAY=screen.display, ZIDO_PYTHON="", ZIDO_HOME=str(gimp.home / "nothing"))
+    screen.keys(process, "zido$", "Escape")
+    assert end_of(gimp, process) == {"status": "cancel"}
+    assert not (gimp.home / "nothing").exists()
+
+
 def test_the_window_goes_with_a_gimp_that_is_killed(gimp, screen, start):
     process = start(OPEN + "call(image, [layer], mode=Gimp.RunMode.INTERACTIVE)\n", DISPLAY=screen.display)
     screen.keys(process, "zido: ")

@@ -319,6 +319,17 @@ def test_last_values_need_no_window(results):
     assert results["last_values"] == ["success", None, 160]
 
 
+def test_a_python_that_is_not_there_is_told(gimp):
+    script = "image, layer = make('U8_NON_LINEAR', 'GRAY_IMAGE', bytes(4), width=2, height=2)\n"
+    told = gimp.run(script + "answer['end'] = call(image, [layer])\n", ZIDO_PYTHON="/nowhere/python")
+    status, _, _, message = told["end"]
+    assert status == "execution-error"
+    assert message == (
+        "The Python that is chosen by the variable ZIDO_PYTHON will not do: /nowhere/python does not exist. "
+        "Install zido in a Python, and run with it: python -m zido_core install-plugin gimp"
+    )
+
+
 def test_nothing_is_left_behind(gimp, results):
     assert leftovers(gimp.home) == []
     assert list(Path(gimp.home).rglob("result.tif*")) == []

@@ -26,7 +26,7 @@ from zido_core.nets.deedsr import build_learner
 from zido_core.nets.ldm import unet_config
 from zido_core.nets.stablesr import EncoderConfig
 from zido_core.training.data import Images, Mixture
-from zido_core.training.deedsr import main
+from zido_core.training.deedsr import main, pooled
 from zido_core.training.deedsr_adapter import AdapterObjective, base_folder
 from zido_core.training.deedsr_files import load_learner, save_learner
 from zido_core.training.deedsr_learner import (
@@ -34,8 +34,10 @@ from zido_core.training.deedsr_learner import (
     LearnerShape,
     crops_of_levels,
     describe,
+    draw_alike,
     info_nce,
     patches_of,
+    shuffled,
 )
 from zido_core.training.degrade import LEVELS
 from zido_core.training.train import Recipe, batch_of, rate_at, start, train_step
@@ -131,15 +133,30 @@ class TestContrast:
         assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
     def test_what_is_alike_shares_an_image_or_a_degradation(self, images):
-        pairs, generator = batch_of(images, MIXTURE, RECIPE, 0), torch.Generator().manual_seed(0)
-        first, second = ContrastObjective(SHAPE).alike(pairs, generator)
+        pairs, whole = batch_of(images, MIXTURE, RECIPE, 0), replace(SHAPE, patch=32)
+        first, second = ContrastObjective(whole).alike(pairs, torch.Generator())
         assert torch.equal(first, second)
-        objective = ContrastObjective(replace(SHAPE, positives="degradation"))
-        first, second = objective.alike([pairs[0], pairs[0]], generator)
-        assert torch.equal(first, second)  # the same picture under the same parameters
-        assert not torch.equal(first[:1], first[1:])  # and under others
-        other, _ = objective.alike(pairs, generator)
-        assert other.shape == (4, 3, 32, 32)
+        drawn = draw_alike(images, MIXTURE, RECIPE, 0)
+        assert [pair.degradation for pair in drawn[:4]] == [pair.degradation for pair in drawn[4:]]
+        first, second = ContrastObjective(replace(whole, positives="degradation")).alike(drawn, torch.Generator())
+        assert first.shape == second.shape == (4, 3, 32, 32)
+        assert not torch.equal(first, second)
+
+    def test_shuffled_patches_keep_their_noise_and_lose_their_place(self):
+        patches = torch.rand(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+        made = shuffled(patches, torch.Generator().manual_seed(1))
+        assert made.shape == patches.shape
+        assert not torch.equal(made, patches)
+        for patch, other in zip(patches, made, strict=True):
+            spreads = [sorted(each.flatten(1).std(1).tolist()) for each in (patch, other)]
+            assert spreads[0] == pytest.approx(spreads[1])
+
+    def test_a_pool_gives_the_same_batches_again(self, images):
+        draw = pooled(batch_of, 2)
+        first, second, again = (draw(images, MIXTURE, RECIPE, step) for step in (0, 1, 2))
+        assert again is first
+        assert not np.array_equal(first[0].image, second[0].image)
+        assert np.array_equal(first[0].image, batch_of(images, MIXTURE, RECIPE, 0)[0].image)
 
     def test_loss_falls(self, images):
         """Of pictures that nobody could mistake for each other, in two batches by turns."""

@@ -19,31 +19,31 @@ from typing import get_args
 
 from ..catalog import DEEDSR
 from ..nets.deedsr import ADAPTER
-from .data import Images, Mixture
+from .data import Images, Mixture, Pair
 from .deedsr_adapter import AdapterObjective, Restoration, base_folder
 from .deedsr_files import load_learner, save_deedsr, save_learner
-from .deedsr_learner import Contrast, ContrastObjective, LearnerShape, Positives, crops_of_levels, describe
+from .deedsr_learner import Contrast, ContrastObjective, LearnerShape, Positives, crops_of_levels, describe, draw_alike
 from .deedsr_plot import draw_clusters, report
 from .objective import Objective
-from .train import Recipe, Stage, start, train
+from .train import Draw, Recipe, batch_of, start, train
 
 HELD_EVERY = 20
 """As in ``train``: one image of so many is held out."""
 
-SHARES: dict[Positives, tuple[float, ...]] = {"image": (0.2,) * 5, "degradation": (1.0, 0.0, 0.0, 0.0, 0.0)}
-"""Of the degradations: all alike; where the objective degrades, the inputs that it gets are not looked at."""
+SHARES = (0.2,) * 5
+"""Of the degradations: all alike."""
 
 PROTOTYPES = 40
 """Crops of every level whose mean a learner's file names."""
 
 
 def run(
-    stage: Stage, objective: Objective, images: Images, mixture: Mixture, recipe: Recipe, out: Path, device: str
+    objective: Objective, images: Images, mixture: Mixture, recipe: Recipe, chosen: argparse.Namespace, draw: Draw
 ) -> None:
     """Train, print and log."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / f"{stage}.jsonl").open("a") as log:
-        for record in train(objective, images, mixture, recipe, out, device):
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    with (chosen.out / f"{recipe.stage}.jsonl").open("a") as log:
+        for record in train(objective, images, mixture, recipe, chosen.out, chosen.device, draw):
             log.write(json.dumps(record) + "\n")
             log.flush()
             print(record, flush=True)
@@ -58,6 +58,7 @@ def train_learner(chosen: argparse.Namespace) -> None:
         queue=chosen.queue,
         momentum=chosen.momentum,
         positives=chosen.positives,
+        shuffled=chosen.shuffled,
     )
     recipe = Recipe(
         stage="learner",
@@ -73,8 +74,9 @@ def train_learner(chosen: argparse.Namespace) -> None:
         seed=chosen.seed,
     )
     objective, images = ContrastObjective(shape), Images.read(chosen.data)
-    mixture = Mixture(size=shape.patch * 5 // 4, shares=SHARES[shape.positives])
-    run("learner", objective, images, mixture, recipe, chosen.out, chosen.device)
+    mixture = Mixture(size=shape.patch * 5 // 4, shares=SHARES)
+    drawn = draw_alike if shape.positives == "degradation" else batch_of
+    run(objective, images, mixture, recipe, chosen, pooled(drawn, chosen.pool))
     progress = start(objective, recipe)
     progress.load(chosen.out / "learner.pt")
     network = progress.network
@@ -105,8 +107,8 @@ def train_adapter(chosen: argparse.Namespace) -> None:
         half=chosen.device != "cpu",
         seed=chosen.seed,
     )
-    mixture = Mixture(size=chosen.size, shares=SHARES["image"])
-    run("adapter", objective, Images.read(chosen.data), mixture, recipe, chosen.out, chosen.device)
+    mixture = Mixture(size=chosen.size, shares=SHARES)
+    run(objective, Images.read(chosen.data), mixture, recipe, chosen, batch_of)
     progress = start(objective, recipe)
     progress.load(chosen.out / "adapter.pt")
     assert isinstance(progress.network, Restoration)
@@ -120,6 +122,23 @@ def plot(chosen: argparse.Namespace) -> None:
     images, levels = crops_of_levels(held, Mixture(), chosen.patch, chosen.count, chosen.seed)
     figures = draw_clusters(learner, images, levels, chosen.out)
     print(report(figures, len(levels)))
+
+
+def pooled(draw: Draw, batches: int) -> Draw:
+    """So many batches, again and again: drawing them is most of the work on a CPU; 0: always new ones."""
+    kept: dict[int, list[Pair]] = {}
+
+    def again(images: Images, mixture: Mixture, recipe: Recipe, step: int) -> list[Pair]:
+        if not batches:
+            return draw(images, mixture, recipe, step)
+        number = step % batches
+        if number not in kept:
+            # The learner never looks at truths, and they would fill the memory.
+            drawn = draw(images, mixture, recipe, number)
+            kept[number] = [pair._replace(truth=pair.truth[:, :1, :1].copy()) for pair in drawn]
+        return kept[number]
+
+    return again
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -139,6 +158,8 @@ def parser() -> argparse.ArgumentParser:
     learner.add_argument("--queue", type=int, default=512, help="negatives")
     learner.add_argument("--momentum", type=float, default=0.99, help="of the network that describes the negatives")
     learner.add_argument("--positives", choices=get_args(Positives), default="image", help="what patches alike share")
+    learner.add_argument("--shuffled", action="store_true", help="turn, mirror and colour patches at random")
+    learner.add_argument("--pool", type=int, default=0, help="draw so many batches, and use them again; 0: always new")
     learner.add_argument("--steps", type=int, default=500)
     learner.add_argument("--batch", type=int, default=16)
     learner.add_argument("--learning-rate", type=float, default=0.03)

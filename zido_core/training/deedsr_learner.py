@@ -6,9 +6,9 @@ patches, which a slowly following copy of the network has described (He et al. 2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from ..nets.deedsr import LEARNER_LAYERS, LEARNER_WIDTHS, DegradationLearner
 from .data import Images, Mixture, Pair, draw_pair, to_planes
 from .degrade import DEGRADATIONS, LEVELS, degrade
 from .objective import stack
+from .train import Recipe, Stage
 
 WATCHED = 24
 """Held-out crops of every level."""
@@ -48,6 +49,8 @@ class LearnerShape:
     """What two patches that are alike share: an image, as in the paper, or only the parameters of its degradation.
 
     Of few images the learner learns what they show, for that tells them apart, too: then take the latter."""
+    shuffled: bool = False
+    """Whether patches are turned, mirrored and coloured at random: of few images, too."""
     momentum: float = 0.999
     """Share that the network of the keys keeps of itself in every step (arXiv:1911.05722)."""
 
@@ -102,10 +105,7 @@ class ContrastObjective:
 
     def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
         assert isinstance(network, Contrast)
-        first, second = (
-            patches_of(images.to(network.queue.device), self.shape.patch, generator)
-            for images in self.alike(pairs, generator)
-        )
+        first, second = (patches.to(network.queue.device) for patches in self.alike(pairs, generator))
         network.follow(self.shape.momentum)
         keys = network.keys(second, generator)
         queries = unit(network.learner(first)[1].float())
@@ -114,23 +114,13 @@ class ContrastObjective:
         network.remember(keys)
         return loss
 
-    def alike(self, pairs: Sequence[Pair], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Two batches of inputs (n, 3, h, w); those in the same place are alike."""
-        if self.shape.positives == "image":
-            images = stack(pairs)[0]
-            return images, images
-        order = torch.randperm(len(pairs), generator=generator).tolist()
-        seeds = torch.randint(2**31, (len(pairs),), generator=generator).tolist()
-        kinds = torch.randint(len(DEGRADATIONS), (len(pairs),), generator=generator).tolist()
-        # The same seed draws the same blur, noise and compression, whatever the picture.
-        first, second = (
-            [
-                to_planes(degrade(other.truth.transpose(1, 2, 0), DEGRADATIONS[kind], np.random.default_rng(seed)))
-                for other, kind, seed in zip(others, kinds, seeds, strict=True)
-            ]
-            for others in (pairs, [pairs[index] for index in order])
-        )
-        return torch.from_numpy(np.stack(first)), torch.from_numpy(np.stack(second))
+    def alike(self, pairs: Sequence[Pair], generator: torch.Generator) -> Iterator[Tensor]:
+        """Two batches of patches (n, 3, side, side); those in the same place are alike."""
+        images = stack(pairs)[0]
+        both = (images, images) if self.shape.positives == "image" else images.chunk(2)
+        for some in both:
+            patches = patches_of(some, self.shape.patch, generator)
+            yield shuffled(patches, generator) if self.shape.shuffled else patches
 
     def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
         """How well the levels of degradation are told apart on images that the training does not see."""
@@ -153,6 +143,32 @@ def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: floa
     alike = (queries * keys).sum(1, keepdim=True)
     logits = torch.cat([alike, queries @ negatives.T], dim=1) / temperature
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+
+
+def draw_alike(images: Images, mixture: Mixture, recipe: Recipe, step: int) -> list[Pair]:
+    """Twice as many pairs as the batch has: those of the second half are harmed as those of the first, one by one."""
+    rng = np.random.default_rng([recipe.seed, get_args(Stage).index(recipe.stage), step])
+    clean = replace(mixture, shares=tuple(float(kind == "clean") for kind in DEGRADATIONS))
+    halves: tuple[list[Pair], list[Pair]] = [], []
+    for _ in range(recipe.batch):
+        kind, seed = DEGRADATIONS[rng.choice(len(DEGRADATIONS), p=mixture.shares)], int(rng.integers(2**31))
+        for half in halves:
+            truth = draw_pair(images, clean, rng).truth
+            # The same seed draws the same blur, noise and compression, whatever the picture.
+            low = degrade(np.ascontiguousarray(truth.transpose(1, 2, 0)), kind, np.random.default_rng(seed))
+            half.append(Pair(to_planes(low), truth, kind))
+    return halves[0] + halves[1]
+
+
+def shuffled(patches: Tensor, generator: torch.Generator) -> Tensor:
+    """Turned, mirrored, with other colours: what a patch shows tells less of it then, and what harmed it as much."""
+    made = []
+    for patch in patches:
+        turns, mirror, negative = torch.randint(4, (3,), generator=generator).tolist()
+        patch = torch.rot90(patch, turns, (1, 2))[torch.randperm(len(patch), generator=generator)]
+        patch = patch.flip(2) if mirror % 2 else patch
+        made.append(1 - patch if negative % 2 else patch)
+    return torch.stack(made)
 
 
 def patches_of(images: Tensor, side: int, generator: torch.Generator) -> Tensor:

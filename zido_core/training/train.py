@@ -13,7 +13,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -104,6 +104,10 @@ def rate_at(step: int, recipe: Recipe) -> float:
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
+Draw = Callable[[Images, Mixture, Recipe, int], list[Pair]]
+"""What a step sees: a function of seed, stage and step."""
+
+
 def train(
     objective: Objective,
     images: Images,
@@ -111,6 +115,7 @@ def train(
     recipe: Recipe,
     out: Path,
     device: torch.device | str = "cpu",
+    draw: Draw = batch_of,
 ) -> Iterator[dict[str, Any]]:
     """Train until ``recipe.steps``; yield a log record every 50 steps and save every 200."""
     training, held = images.split(every=20)
@@ -123,7 +128,7 @@ def train(
     began = time.monotonic()
     while progress.step < recipe.steps:
         step = progress.step
-        pairs = batch_of(training, mixture, recipe, step)
+        pairs = draw(training, mixture, recipe, step)
         generator.manual_seed(recipe.seed * 1_000_003 + step)
         losses.append(train_step(progress, objective, pairs, generator, recipe))
         if progress.step % 50 == 0:
@@ -183,9 +188,7 @@ def train_step(
 def main() -> None:
     """Command line of the training."""
     default = {part.name: part.default for part in fields(Recipe)}
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=MINI_STAGES)
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp images")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and the log")

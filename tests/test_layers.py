@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ("zido_core", "plugin", "qgis", "gimp")
 LIGHT_SET = {"errors", "model_files", "catalog", "option_spec", "steering", "defaults", "options", "job", "pace"}
-LIGHT_SET |= {"folders", "store_lock", "wire", "words"}
+LIGHT_SET |= {"folders", "store_lock", "wire", "words", "workforce"}
 HOST_PACKAGES = {"qgis", "gi", "PyQt5", "PyQt6", "PySide2", "PySide6", "sip", "plugin", "gimp"}
 TEXT = {".py", ".md", ".toml", ".txt", ".json", ".yml", ".yaml", ".sh", ".cfg", ".ini", ""}
 
@@ -82,6 +82,20 @@ def test_plugin_needs_the_standard_library_and_reaches_qt_through_one_module() -
     paths = [path for path in modules("plugin") if path.name != "qt.py"]
     found = {f"{path.name}: {name}" for path in paths for name in imports(path) - sys.stdlib_module_names}
     assert found == set()
+
+
+def test_gimp_plug_in_needs_nothing_but_gimp_and_the_light_set() -> None:
+    paths = [path for path in modules("gimp") if path.name != "same_pixels.py"]  # that one is run by zido's Python
+    found = {f"{path.name}: {name}" for path in paths for name in imports(path) - sys.stdlib_module_names}
+    assert {line for line in found if line.partition(": ")[2] not in {"gi", "zido"}} == set()
+    taken = {
+        (node.module or "").partition(".")[2]
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level == 2 and (node.module or "").startswith("zido_core.")
+    }
+    assert taken <= LIGHT_SET
+    assert not (ROOT / "gimp" / "__init__.py").exists()
 
 
 def test_core_imports_itself_relatively() -> None:

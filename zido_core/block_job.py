@@ -11,6 +11,9 @@ A block is one file, complete or not there, with the same bytes whoever computes
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -38,7 +41,7 @@ class BlockJob:
         self, folder: Path, *, load: Callable[[Setup], Backbone[Any]] = backbone_for, device: str | None = None
     ) -> None:
         """``load`` gives the model; ``device``: which of this machine, None for what the job says."""
-        self.folder = WorkFolder(folder)
+        self.folder = WorkFolder(folder, writer=f"{re.sub('[^A-Za-z0-9]', '-', platform.node())}-{os.getpid()}")
         self._load, self._device = load, device
         self._opened = ExitStack()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -72,7 +74,8 @@ class Zido(click.Group):
         """The options of the default command, then the other commands."""
         default = self.commands[DEFAULT_COMMAND]
         default.format_options(click.Context(default, parent=ctx), formatter)
-        others = sorted(name for name in self.commands if name != DEFAULT_COMMAND)
+        shown = (name for name, command in self.commands.items() if not command.hidden)
+        others = sorted(name for name in shown if name != DEFAULT_COMMAND)
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.commands[name].get_short_help_str(80)) for name in others])
 
@@ -94,18 +97,23 @@ app.add_command(evaluate)
 
 @app.command("upscale", cls=UpscaleCommand, help="Upscale rasters and photographs.")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--output", metavar="PATH", help="file or, for several inputs, folder (default: INPUT_x4)")
 @click.option(
-    "-o", "--output", metavar="PATH", help="file or, for several inputs, folder (default: INPUT_x4)"
+    "--shard", metavar="I/N", help="compute every N-th block only, for `zido assemble`, which makes the output"
 )
 @click.option("--json", "as_json", is_flag=True, help="events as JSON lines on stdout")
 @click.option("-q", "--quiet", is_flag=True, help="say nothing but warnings and errors")
-def upscale(inputs: tuple[str, ...], output: str | None, as_json: bool, quiet: bool, **values: Any) -> int:
+def upscale(
+    inputs: tuple[str, ...], output: str | None, shard: str | None, as_json: bool, quiet: bool, **values: Any
+) -> int:
     given = {name: value for name, value in values.items() if value not in (None, False, ())}
     options = Options.from_dict(given)
     jobs = jobs_for(inputs, output, options)
     with Interrupt(CancelToken()) as cancel:
         if options.dry_run:
             return _plan_all(jobs, as_json=as_json)
+        if shard is not None:
+            return _compute_shards(jobs, shard, cancel, as_json=as_json, quiet=quiet)
         return _upscale_all(jobs, cancel, as_json=as_json, quiet=quiet)
 
 
@@ -119,9 +127,7 @@ def _click_option(spec: OptionSpec) -> click.Option:
     if spec.kind is bool:
         return click.Option(declarations, is_flag=True, help=" ".join(words))
     several = spec.many and spec.kind is str
-    return click.Option(
-        declarations, type=str, metavar=_metavar(spec), multiple=several, help=" ".join(words)
-    )
+    return click.Option(declarations, type=str, metavar=_metavar(spec), multiple=several, help=" ".join(words))
 
 
 def _metavar(spec: OptionSpec) -> str:
@@ -160,6 +166,33 @@ def resume(places: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     jobs = [job for place in places for job in jobs_in(place)]
     with Interrupt(CancelToken()) as cancel:
         return _upscale_all(jobs, cancel, as_json=as_json, quiet=quiet)
+
+
+@app.command(
+    "assemble",
+    help="Make outputs of blocks that shards have computed: a folder OUTPUT.zido, the OUTPUT that it belongs to, or a "
+    "folder with several. Blocks that are missing are named; `zido resume` computes them.",
+    short_help="Make an output of the blocks of all shards.",
+)
+@click.argument("places", nargs=-1, required=True, metavar="PLACE...")
+@click.option("--json", "as_json", is_flag=True, help="events as JSON lines on stdout")
+@click.option("-q", "--quiet", is_flag=True, help="say nothing but warnings and errors")
+def assemble(places: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    from . import pipeline
+    from .work.unfinished import jobs_in
+
+    jobs = [job for place in places for job in jobs_in(place)]
+    with Interrupt(CancelToken()) as cancel:
+        return _upscale_all(jobs, cancel, as_json=as_json, quiet=quiet, upscale=pipeline.assemble)
+
+
+@app.command("blocks", hidden=True, help="Compute blocks of a job for another process of zido.")
+@click.argument("folder")
+@click.option("--device")
+def blocks(folder: str, device: str | None) -> NoReturn:
+    from . import block_server
+
+    block_server.serve(Path(folder), device)
 
 
 @app.command(
@@ -203,10 +236,29 @@ def worker(idle: float, views: bool) -> NoReturn:
     serving.serve(idle, only_views=views)
 
 
-def _upscale_all(jobs: Sequence[Job], cancel: CancelToken, *, as_json: bool, quiet: bool) -> int:
+def _compute_shards(jobs: Sequence[Job], shard: str, cancel: CancelToken, *, as_json: bool, quiet: bool) -> int:
+    from . import pipeline
+    from .sharing.shard import Shard
+
+    chosen = Shard.of(shard)
+    compute = partial(pipeline.compute_shard, shard=chosen)
+    code = _upscale_all(jobs, cancel, as_json=as_json, quiet=True, upscale=compute)
+    if code == OK and not (as_json or quiet):
+        click.echo(f"shard {chosen} is done; when all are, make the output with: zido assemble PLACE")
+    return code
+
+
+def _upscale_all(
+    jobs: Sequence[Job],
+    cancel: CancelToken,
+    *,
+    as_json: bool,
+    quiet: bool,
+    upscale: Callable[..., Any] | None = None,
+) -> int:
     sink = sink_for(as_json=as_json, quiet=quiet)
     ends: list[Event] = []
-    one = _OneModel() if len(jobs) > 1 else None
+    one = upscale or (_OneModel() if len(jobs) > 1 else None)
     for index, job in enumerate(jobs, start=1):
         written = [end.output for end in ends if isinstance(end, Done) and end.output]
         ends.append(run(job, sink, cancel, index=index, count=len(jobs), written=written, upscale=one))

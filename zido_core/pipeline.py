@@ -36,6 +36,7 @@ from .raster.reader import open_source
 from .raster.source import Source
 from .report.run import keep_report
 from .setup import Setup, prepare
+from .sharing.shard import Shard
 from .survey import survey
 from .tiling.grid import Tile
 from .uncertainty import keep_uncertainty
@@ -82,6 +83,31 @@ def upscale(
     Raises a ``ZidoError``; whatever happens, the output is complete or absent.
     """
     return _upscale(src, dst, _options(options, named), backbone_for, on_event, cancel, previews)
+
+
+def compute_shard(
+    src: PathLike,
+    dst: PathLike | None = None,
+    *,
+    shard: Shard,
+    options: Options | None = None,
+    on_event: EventSink | None = None,
+    cancel: CancelToken | None = None,
+) -> UpscaleResult:
+    """Compute a part of the blocks of a file into the work folder, for `assemble`; the path is that of the folder."""
+    return _upscale(src, dst, options or Options(), backbone_for, on_event, cancel, shard=shard)
+
+
+def assemble(
+    src: PathLike,
+    dst: PathLike | None = None,
+    *,
+    options: Options | None = None,
+    on_event: EventSink | None = None,
+    cancel: CancelToken | None = None,
+) -> UpscaleResult:
+    """As ``upscale``, of a file whose blocks are all there; those that are missing are named, and not computed."""
+    return _upscale(src, dst, options or Options(), backbone_for, on_event, cancel, only_kept=True)
 
 
 def plan(
@@ -203,6 +229,9 @@ def _upscale(
     on_event: EventSink | None,
     cancel: CancelToken | None,
     previews: PathLike | None = None,
+    *,
+    shard: Shard | None = None,
+    only_kept: bool = False,
 ) -> UpscaleResult:
     """Decide everything, then load the model, then work: what cannot be done is said at once."""
     if options.dry_run:
@@ -219,7 +248,10 @@ def _upscale(
             assert not isinstance(src, (str, os.PathLike))
             image = as_given(run.into_memory(), src)
             return UpscaleResult(image=image, path=None, manifest=run.note())
-        skipped = not run.into_file(str(src) if isinstance(src, (str, os.PathLike)) else "")
+        address = str(src) if isinstance(src, (str, os.PathLike)) else ""
+        if shard is not None:
+            return UpscaleResult(image=None, path=run.into_folder(address, shard), manifest=run.note())
+        skipped = not run.into_file(address, only_kept=only_kept)
         made = UpscaleResult(image=None, path=setup.output.path, manifest=run.note(), skipped=skipped)
         if options.uncertainty is not None and not (skipped and os.path.exists(options.uncertainty)):
 

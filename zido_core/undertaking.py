@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +13,8 @@ from .fingerprint import difference
 from .job import CancelToken
 from .options import ResolvedOptions
 from .store_lock import StoreLock
-from .work.folder import Description, WorkFolder
+from .work.claims import is_busy
+from .work.folder import ELSEWHERE, Description, WorkFolder
 
 
 class Undertaking:
@@ -68,6 +70,22 @@ class Undertaking:
             self.folder.describe(self.description)
             self._go_on()
 
+    @contextmanager
+    def joining(self, on_wait: Callable[[str], None]) -> Iterator[None]:
+        """Begin or join work that several runs share; the lock is held for this context only, and waited for."""
+        self.folder.make()
+
+        def wait(owner: str) -> None:
+            on_wait(f"{owner} is working in {self.folder.path}; waiting for it")
+
+        with StoreLock(self.folder.path / "lock", check=self._cancel.check, on_wait=wait, remedy=ELSEWHERE):
+            if self.folder.exists:
+                self._compare()
+            else:
+                self.folder.describe(self.description)
+            self._go_on()
+            yield
+
     def _take(self) -> None:
         self._lock = self._held.enter_context(self.folder.lock())
 
@@ -80,6 +98,8 @@ class Undertaking:
             self.folder.journal.add(event="continued")
             self._go_on()
         elif self._options.overwrite:
+            if is_busy(self.folder):
+                raise OutputNotWritable(f"other processes compute blocks in {self.folder.path}; stop them first")
             self.folder.clear()
         else:
             raise OutputNotWritable(

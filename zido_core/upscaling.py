@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 from . import pace
 from .assembly import assembled
 from .backbones.base import Backbone
+from .blocks import Block
 from .compute import compute_block
-from .errors import OutputNotWritable
+from .errors import InvalidOptions, OutputFailed, OutputNotWritable
 from .facts import Facts, load_facts, save_facts
 from .fingerprint import identity
 from .finish import Finished
@@ -33,10 +35,16 @@ from .raster.source import Source
 from .raster.writer import open_output
 from .render import work_of
 from .setup import Setup
+from .sharing.labour import Labour
+from .sharing.shard import Shard
 from .survey import survey
 from .undertaking import Undertaking
+from .work.claims import claim
 from .work.folder import Description, WorkFolder, work_folder
 from .work.store import BlockStore, FolderStore, LatentsSlot, MemoryStore
+
+NAMED = 20
+"""Missing blocks that a message names."""
 
 
 class Upscaling:
@@ -58,12 +66,14 @@ class Upscaling:
         self.manifest = Manifest(setup, backbone)
         self.facts: Facts | None = None
         self.eta = pace.Eta()
-        self.done = self.earlier = 0
+        self.done = self.earlier = self.told = 0
+        self.others: Callable[[], int] = no_others
 
-    def into_file(self, address: str) -> bool:
+    def into_file(self, address: str, *, only_kept: bool = False) -> bool:
         """Make the file, which gets its name when it is complete and verified; False if it was there before.
 
         ``address``: what the input is called, so that other processes find it; empty for images in memory.
+        ``only_kept``: of blocks that are there; those that are missing are named.
         """
         output = self.setup.output
         assert output is not None
@@ -71,7 +81,7 @@ class Upscaling:
             return False
         with self.undertaking(address) as work, ExitStack() as opened:
             store = self.store_for(work, opened)
-            self.compute(store, work)
+            self.compute(store, work, only_kept=only_kept)
             writer = opened.enter_context(open_output(replace(output, overwrite=self.may_replace)))
             for piece, finished in self.finished(store):
                 with self.manifest.timed("writing"):
@@ -82,6 +92,28 @@ class Upscaling:
         for message in writer.warnings:
             self.warn(message)
         return True
+
+    def into_folder(self, address: str, shard: Shard) -> Path:
+        """Compute the blocks of a shard, beside other processes that compute theirs; returns the work folder."""
+        output = self.setup.output
+        assert output is not None
+        if len(self.setup.blocks) == 1:
+            raise InvalidOptions(f"{self.setup.info.name} is a single block, of which there are no shards")
+        if self.finished_before():
+            return output.path
+        work = self.undertaking(address, writer=f"shard-{shard.index}-of-{shard.count}")
+        with closing(FolderStore(work.folder)) as store:
+            with work.joining(self.mention):
+                self.measure(store, work)
+            self.stage(self.setup.stages[2])
+            there = self.there(store)
+            for block in self.setup.blocks:
+                if not shard.has(block.index) or block.index in there:
+                    continue
+                with claim(work.folder, block.index) as ours:
+                    if ours and not work.folder.block(block.index).exists():
+                        self.compute_one(store, block)
+        return work.folder.path
 
     def into_memory(self) -> NDArray[Any]:
         """All bands (bands, H, W), alpha where it was."""
@@ -115,8 +147,8 @@ class Upscaling:
             "give --overwrite to replace it, or another output"
         )
 
-    def undertaking(self, address: str) -> Undertaking:
-        """The work folder beside the output."""
+    def undertaking(self, address: str, writer: str = "") -> Undertaking:
+        """The work folder beside the output; ``writer``: who keeps a journal of his own."""
         setup = self.setup
         assert setup.output is not None
         description = Description(
@@ -126,7 +158,8 @@ class Upscaling:
             blocks=len(setup.blocks),
             fingerprint=self.manifest.fingerprint,
         )
-        return Undertaking(WorkFolder(work_folder(setup.output.path)), description, setup.options, self.cancel)
+        folder = WorkFolder(work_folder(setup.output.path), writer)
+        return Undertaking(folder, description, setup.options, self.cancel)
 
     def store_for(self, work: Undertaking, opened: ExitStack) -> BlockStore:
         """Several blocks wait on the disk; one does not, but a long one is kept there between its steps."""
@@ -147,26 +180,41 @@ class Upscaling:
         if self.facts is not None and load_facts(work.folder) is None:
             save_facts(work.folder, self.facts)
 
-    def compute(self, store: BlockStore, work: Undertaking | None = None) -> None:
+    def compute(self, store: BlockStore, work: Undertaking | None = None, *, only_kept: bool = False) -> None:
         """All blocks that an earlier run has not computed."""
-        setup = self.setup
+        self.measure(store, work)
+        self.stage(self.setup.stages[2])
+        there = self.there(store)
+        left = [block for block in self.setup.blocks if block.index not in there]
+        if left and only_kept:
+            raise OutputFailed(missing_text([block.index for block in left], len(self.setup.blocks)))
+        options = self.setup.options
+        shared = options.workers > 1 or options.dask is not None
+        if left and shared and work is not None and isinstance(store, FolderStore):
+            self.share(work, store, left)
+            return
+        for block in left:
+            self.compute_one(store, block)
+
+    def measure(self, store: BlockStore, work: Undertaking | None) -> None:
+        """What is known of the whole input, kept for other processes."""
         facts = self.facts = self.known(work)
         self.manifest.stretch = facts.survey.stretch
         self.manifest.note_prompts(facts.prompts)
         if work is not None and isinstance(store, FolderStore):
             self.keep_facts(work)
-        self.stage(setup.stages[2])
-        there = self.there(store)
-        for block in setup.blocks:
-            if block.index in there:
-                continue
-            began = time.monotonic()
+
+    def compute_one(self, store: BlockStore, block: Block) -> None:
+        """A block, in this process."""
+        assert self.facts is not None
+        began, before = time.monotonic(), self.done
+        try:
             with self.manifest.timed("network"):
                 image = compute_block(
                     self.backbone,
                     self.source,
-                    setup,
-                    facts,
+                    self.setup,
+                    self.facts,
                     block,
                     advance=self.advance,
                     slot=store.slot(block.index),
@@ -174,8 +222,27 @@ class Upscaling:
                 )
             with self.manifest.timed("keeping"):
                 store.put(block.index, image, time.monotonic() - began)
-            if self.watch is not None and self.watch.due:
-                self.watch.show(block, image)
+        except BaseException:
+            self.done = before
+            raise
+        if self.watch is not None and self.watch.due:
+            self.watch.show(block, image)
+
+    def share(self, work: Undertaking, store: FolderStore, left: Sequence[Block]) -> None:
+        """Blocks, together with other processes or by a cluster."""
+        options, blocks = self.setup.options, {block.index: block for block in left}
+        labour = Labour(
+            folder=work.folder,
+            options=options,
+            work={index: work_of(block, options) for index, block in blocks.items()},
+            compute=lambda index: self.compute_one(store, blocks[index]),
+            others=partial(setattr, self, "others"),
+            look=self.tell,
+            warn=self.mention,
+        )
+        labour.share()
+        self.done, self.others = self.earlier + sum(labour.work.values()), no_others
+        self.tell()
 
     def known(self, work: Undertaking | None) -> Facts:
         """The facts of the input: of an earlier run, or measured now."""
@@ -232,12 +299,18 @@ class Upscaling:
 
     def advance(self, work: int) -> None:
         """So much more work is done; stops the run if somebody asked for it."""
-        self.cancel.check()
-        if not work:  # the first of two looks at a tile
-            return
         self.done += work
-        eta = self.eta.update(self.done, self.setup.work)
-        self.emit(Progress(done=self.done, total=self.setup.work, eta=eta))
+        self.tell()
+
+    def tell(self) -> None:
+        """Say how much is done, if that is news; stops the run if somebody asked for it."""
+        self.cancel.check()
+        done = self.done + self.others()
+        if done <= self.told:  # the first of two looks at a tile, or a block that is computed again
+            return
+        self.told = done
+        eta = self.eta.update(done, self.setup.work)
+        self.emit(Progress(done=done, total=self.setup.work, eta=eta))
 
     def stage(self, name: str) -> None:
         """A part of the work begins."""
@@ -248,7 +321,25 @@ class Upscaling:
     def warn(self, message: str) -> None:
         """Something that the user should know, and that was not known before."""
         self.manifest.warnings.append(message)
+        self.mention(message)
+
+    def mention(self, message: str) -> None:
+        """Something that went otherwise than usual in this run, and left no trace in its result."""
         self.emit(Warning(message=message))
+
+
+def missing_text(missing: Sequence[int], count: int) -> str:
+    """What is said where an output cannot be assembled yet."""
+    named = ", ".join(map(str, missing[:NAMED])) + (", ..." if len(missing) > NAMED else "")
+    return (
+        f"{len(missing)} of {count} blocks are not there yet: {named}; run their shards again, or have them computed "
+        "here with `zido resume`"
+    )
+
+
+def no_others() -> int:
+    """What others have done where nobody helps."""
+    return 0
 
 
 def keep_prompts(setup: Setup, prompts: Sequence[Prompt]) -> None:

@@ -1,7 +1,5 @@
 """The options of who does the work: processes of this machine, or a cluster."""
 
-# ruff: noqa: RUF009 - option() makes a dataclass field
-
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from ..store_lock import StoreLock
-from .folder import WorkFolder
+from .folder import ELSEWHERE, WorkFolder
 
 
 class _Taken(Exception):
@@ -20,7 +20,7 @@ def claim(folder: WorkFolder, index: int) -> Iterator[bool]:
     def refuse(owner: str) -> None:
         raise _Taken
 
-    lock = StoreLock(folder.claim(index), on_wait=refuse, remedy="put the output on another disk")
+    lock = StoreLock(folder.claim(index), on_wait=refuse, remedy=ELSEWHERE)
     with ExitStack() as held:
         try:
             held.enter_context(lock)

@@ -29,6 +29,9 @@ from .records import Journal, load_record, save_record
 SUFFIX = ".zido"
 """What the name of an output gets."""
 
+ELSEWHERE = "choose another folder for the output"
+"""What to do about a folder that cannot be locked."""
+
 VERSION = 1
 """Of the folder's layout; another is not continued."""
 
@@ -102,7 +105,7 @@ class WorkFolder:
         def refuse(owner: str) -> None:
             raise OutputNotWritable(f"{owner} is working in {self.path}; wait for it, or stop it first")
 
-        return StoreLock(self.path / name, on_wait=refuse, remedy="choose another folder for the output")
+        return StoreLock(self.path / name, on_wait=refuse, remedy=ELSEWHERE)
 
     def block(self, index: int) -> Path:
         """The finished image of a block."""

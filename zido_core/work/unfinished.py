@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import InputNotFound
+from ..errors import InputNotFound, OutputNotWritable
 from ..job import Job
 from ..options import Options
 from ..words import amount
+from .claims import is_busy
 from .folder import SUFFIX, WorkFolder, taken_by, work_folder
 
 
@@ -37,6 +38,8 @@ def remove_work(place: str, *, only_list: bool = False) -> Iterator[str]:
     """Remove the work there, unless somebody is doing it; a line about each folder."""
     for folder in work_in(place):
         with folder.lock():
+            if is_busy(folder):
+                raise OutputNotWritable(f"other processes compute blocks in {folder.path}; stop them first")
             size = amount(taken_by(folder.path))
             if only_list:
                 yield f"{folder.path}: {size}"

@@ -10,8 +10,20 @@ from ..zido_core.catalog import MODELS
 from ..zido_core.option_spec import AUTOMATIC, OptionSpec
 from ..zido_core.options import OPTIONS, Options
 
-LEFT_OUT = {"dtype", "nodata", "bands", "extra_bands", "allow_remote", "allow_vrt", "max_pixels", "debug"}
-"""Options that make no sense here, as what goes in and comes out is an image of GIMP; so do those of output."""
+LEFT_OUT = {
+    "dtype",
+    "nodata",
+    "bands",
+    "extra_bands",
+    "allow_remote",
+    "allow_vrt",
+    "max_pixels",
+    "debug",
+    "save_prompts",
+}
+"""Options that make no sense here, as an image of GIMP goes in and comes out, or must not be repeated with the last
+values; nor do those of the group ``output``.
+"""
 
 OWN = -1.0
 """A number below every option's least; stands for "the model's own", as GIMP's numbers cannot be empty."""

@@ -21,7 +21,7 @@ from . import pixels, placing, window, work
 from .arguments import options_from, remember
 from .first_time import make_environment
 from .original import original_of
-from .pixels import Area, Exchange
+from .pixels import Area
 from .placing import Request
 from .scratch import scratch_folder
 from .work import Refused
@@ -52,8 +52,7 @@ def run(
         request = _request(image, layer)
         source = _hand_over(request, folder, python)
         if mode == Gimp.RunMode.INTERACTIVE:
-            answer = window.ask(python, source, options, folder, f"zido: {image.get_name()}")
-            options, python = answer.options, answer.python
+            options, python = _ask(request, python, source, options, folder)
             remember(config, options)
         output = folder / "result.tif"
         asked = Job(input=str(source), output=str(output), options=_tailored(options, request))
@@ -112,24 +111,36 @@ def _hand_over(request: Request, folder: Path, python: str) -> Path:
     return original_of(request.image, path, python) or path
 
 
+def _ask(request: Request, python: str, source: Path, options: Options, folder: Path) -> tuple[Options, str]:
+    """What the user wants. The window begins with what suits this image; where that stays, it is not remembered."""
+    suited = _suited(options, request)
+    begin = dataclasses.replace(options, **suited)
+    answer = window.ask(python, source, begin, folder, f"zido: {request.image.get_name()}")
+    untouched = {
+        name: getattr(options, name) for name, value in suited.items() if getattr(answer.options, name) == value
+    }
+    return dataclasses.replace(answer.options, **untouched), answer.python
+
+
 def _tailored(options: Options, request: Request) -> Options:
-    """The options for a file that only GIMP will read; what has no place on the ground is a picture."""
-    values: dict[str, Any] = {"creation_options": AS_IT_IS, "overwrite": True, "cog": False, "manifest": None}
+    """The options for a file that only GIMP will read."""
+    values: dict[str, Any] = {"creation_options": AS_IT_IS, "overwrite": True, "cog": False, "keep_work": False}
+    values |= {"dry_run": False, "resume": False}
     values |= {"dtype": None, "nodata": None, "bands": None, "extra_bands": "bicubic"}
-    if not placing.parasites_of(request.image):
-        values |= _of_pictures(options, request.exchange)
-    return dataclasses.replace(options, **values)
+    return dataclasses.replace(options, **values | _suited(options, request))
 
 
-def _of_pictures(options: Options, exchange: Exchange) -> dict[str, Any]:
-    """What is done with photographs: TIFF files are taken for rasters."""
+def _suited(options: Options, request: Request) -> dict[str, Any]:
+    """What the user has left open, for a picture: TIFF files are taken for rasters, which these are on the ground."""
     model = describe(options.model)
     values: dict[str, Any] = {}
+    if placing.parasites_of(request.image):
+        return values
     if options.consistency == "auto":
         values["consistency"] = model.consistency_photo
     if options.color_fix is None:
         values["color_fix"] = model.color_fix_photo
-    if options.stretch == "auto" and not exchange.linear:
+    if options.stretch == "auto" and not request.exchange.linear:
         values["stretch"] = "none"  # black is 0, white is 1 or the largest number, as GIMP shows them
     return values
 

@@ -264,7 +264,7 @@ def test_a_model_is_loaded_once_and_anew_where_another_is_wanted(upscaler, monke
 
     loaded = []
     monkeypatch.setattr(
-        pipeline, "_backbone_for", lambda setup: loaded.append(setup.options.precision) or upscaler.backbone
+        pipeline, "backbone_for", lambda setup: loaded.append(setup.options.precision) or upscaler.backbone
     )
     model, image = pipeline.KeptModel(), np.zeros((8, 8, 3), np.uint8)
     for precision in ("fp32", "fp32", "bf16"):

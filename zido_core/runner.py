@@ -116,7 +116,7 @@ def _explain(error: BaseException) -> tuple[type[ZidoError], str]:
     if isinstance(error, ModuleNotFoundError) and error.name and "zido_core" not in error.name:
         return (
             ModelMissing,
-            f"Python package {error.name} is not installed; `zido doctor` shows all that is missing",
+            f"Python package {error.name.partition('.')[0]} is not installed; `zido doctor` shows all that is missing",
         )
     described = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return ZidoError, f"internal error ({described}); this is a bug: --debug shows where, please report it"

@@ -11,7 +11,9 @@ import importlib.util
 import json
 import os
 import signal
+import stat
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +64,13 @@ def _show(given: argparse.Namespace) -> int:
     app = application("zido")
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C; the worker leaves when this process is gone
     asks = given.answer is not None
-    dialog = Dialog(python=given.python, own_python=sys.executable, answers=asks, with_output=not asks)
+    dialog = Dialog(
+        python=given.python,
+        own_python=sys.executable,
+        answers=asks,
+        with_output=not asks,
+        keep=Path(given.answer).absolute().parent if asks else None,
+    )
     if given.title:
         dialog.setWindowTitle(given.title)
     if options is not None:
@@ -71,14 +79,29 @@ def _show(given: argparse.Namespace) -> int:
     if given.input:
         dialog.open_input(os.path.abspath(given.input))
     dialog.finished.connect(app.exit)
+    if asks:
+        _leave_with_host()
     dialog.show()
     accepted = app.exec() == dialog.DialogCode.Accepted
     if not asks:
         return 0
     if not accepted:
         return CLOSED
-    _write(Path(given.answer), dialog, given.output)
+    _write(Path(given.answer), dialog, given.output, given.python)
     return ANSWERED
+
+
+def _leave_with_host() -> None:
+    """End when the pipe to whoever asks closes: there is nobody left to answer."""
+    if not stat.S_ISFIFO(os.fstat(0).st_mode):
+        return
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            continue
+        os._exit(CLOSED)  # the worker sees its own pipe close, and leaves, too
+
+    threading.Thread(target=wait, name="host", daemon=True).start()
 
 
 def _json(text: str) -> dict[str, object]:
@@ -93,7 +116,7 @@ def _json(text: str) -> dict[str, object]:
     return value
 
 
-def _write(path: Path, dialog: Dialog, output: str) -> None:
+def _write(path: Path, dialog: Dialog, output: str, python: str | None) -> None:
     """The answer appears complete or not at all."""
     job = dialog.job()
     answer = {
@@ -101,7 +124,7 @@ def _write(path: Path, dialog: Dialog, output: str) -> None:
         "input": job.input,
         "output": output or None,
         "options": job.options.to_dict(),
-        "python": dialog.engine.python,
+        "python": dialog.engine.python or python,
     }
     part = path.with_name(f"{path.name}.{os.getpid()}")
     part.write_text(json.dumps(answer, ensure_ascii=False), encoding="utf-8")

@@ -180,6 +180,7 @@ class Client:
             self.hello = answer
             return link
         link.kill()  # it has nothing to lose yet
+        link.hang_up()
         link.wait(self._patience.terminate)
         return answer
 

@@ -8,10 +8,10 @@ from functools import partial
 from ..zido_core.catalog import describe
 from ..zido_core.job import Job, Shown
 from ..zido_core.options import Options, resolve
-from .compare import MODES, CompareView, Mode
+from .compare_view import MODES, CompareView, Mode
 from .errands import Desk
-from .pictures import Layer, Pictures
-from .qt import Qt, QtCore, QtWidgets, Signal
+from .pictures import Layer, Picture, Pictures
+from .qt import Qt, QtCore, QtGui, QtWidgets, Signal
 from .viewport import Box
 
 PLACE = 128
@@ -49,6 +49,7 @@ class ComparePage(QtWidgets.QWidget):
         self._result: Layer | None = None
         self._job: Job | None = None
         self._certain: Layer | None = None
+        self._made: tuple[Layer, Job] | None = None
         self._waits = self._possible = False
         layout = QtWidgets.QVBoxLayout(self)
         layout.addLayout(self._tools())
@@ -72,9 +73,10 @@ class ComparePage(QtWidgets.QWidget):
 
     def show_place(self, place: Box) -> None:
         """Show where a place is; a preview would be of it."""
-        if self.pictures.frame is not None and not (self._result is not None and self._result.place is None):
+        if self.pictures.frame is not None:
             self.view.box = place
             self.view.update()
+            self._show_state()
 
     def show_input(self, job: Job) -> None:
         """Another input."""
@@ -91,16 +93,44 @@ class ComparePage(QtWidgets.QWidget):
 
     def show_preview(self, path: str, size: tuple[int, int], place: Box, job: Job) -> None:
         """The result at one place."""
-        self._show_second(Layer(path=path, size=size, place=place), job)
         self.view.names = ("input", "preview")
+        self._show_second(Layer(path=path, size=size, place=place), job)
         self.view.box = place
         self.view.look_at(place)
 
     def show_result(self, path: str, size: tuple[int, int], job: Job) -> None:
         """The result."""
+        self._made = Layer(path=path, size=size, like=job.input, options=reading(job.options)), job
+        self._show_made()
+
+    def _show_made(self) -> None:
+        if self._made is not None:
+            self.view.names, self.view.box = ("input", "result"), None
+            self._show_second(*self._made)
+
+    def watch(self) -> None:
+        """A run begins: show the input, and on it what is done so far."""
+        self._forget_result()
         self.view.box = None
-        self._show_second(Layer(path=path, size=size, like=job.input, options=reading(job.options)), job)
-        self.view.names = ("input", "result")
+        self.view.live.clear()
+        if self._input is not None and self.pictures.frame is not None:
+            self.view.show_layers(self._input, None)
+
+    def show_progress(self, path: str, box: tuple[int, int, int, int], whole: tuple[int, int]) -> None:
+        """A small picture of a part of the result, whose place is in pixels of a result of size ``whole``."""
+        image = QtGui.QImage(path)
+        if self.pictures.frame is None or image.isNull():
+            return
+        down, across = (small / large for small, large in zip(self.pictures.frame, whole, strict=True))
+        row, col, height, width = box
+        place = Box(row * down, col * across, height * down, width * across)
+        self.view.live[place] = Picture(image=image, box=place)
+        self.view.update()
+
+    def end_watching(self) -> None:
+        """The run has ended, well or not."""
+        self.view.live.clear()
+        self.view.update()
 
     def show_certain(self, path: str) -> None:
         """The picture without synthesised detail, of the same place and size as the result."""
@@ -143,8 +173,11 @@ class ComparePage(QtWidgets.QWidget):
         row.addWidget(self.one)
         row.addWidget(self._zoom)
         row.addStretch(1)
-        self.preview = QtWidgets.QPushButton("&Preview here")
-        self.preview.setToolTip("Upscales the place in the frame alone. Click on the picture to move it.")
+        self.back = _tool("Result", "The finished result again, instead of the preview")
+        self.back.clicked.connect(self._show_made)
+        row.addWidget(self.back)
+        self.preview = QtWidgets.QPushButton("Pre&view here")
+        self.preview.setToolTip("Upscales the place in the frame alone. Click on the picture to move it there.")
         self.preview.setAccessibleDescription(self.preview.toolTip())
         self.preview.setAutoDefault(False)
         self.preview.clicked.connect(self._ask_preview)
@@ -155,7 +188,7 @@ class ComparePage(QtWidgets.QWidget):
         self._blending = QtWidgets.QWidget()
         row = QtWidgets.QHBoxLayout(self._blending)
         row.setContentsMargins(0, 0, 0, 0)
-        label = QtWidgets.QLabel("&Fidelity of what is shown")
+        label = QtWidgets.QLabel("Fidelity of what is s&hown")
         self.slider = QtWidgets.QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
         self.slider.setPageStep(10)
@@ -163,7 +196,7 @@ class ComparePage(QtWidgets.QWidget):
         label.setBuddy(self.slider)
         self._fidelity = QtWidgets.QLabel()
         self._fidelity.setMinimumWidth(self.fontMetrics().horizontalAdvance("working…0"))
-        self.save = QtWidgets.QPushButton("&Save this blend…")
+        self.save = QtWidgets.QPushButton("Save this &blend…")
         self.save.setAutoDefault(False)
         self.save.clicked.connect(lambda: self.save_asked.emit(self.fidelity))
         self.slider.valueChanged.connect(self._blend)
@@ -176,6 +209,13 @@ class ComparePage(QtWidgets.QWidget):
         """Of what is shown: from that of the run, on the left, to 1, which has only what is certain."""
         least = self._least()
         return least + (1 - least) * self.slider.value() / STEPS
+
+    @property
+    def blend(self) -> tuple[Job, str, str] | None:
+        """What is blended, where that can be saved: the job, its result and the same without synthesised detail."""
+        if self._job is None or self._result is None or self._certain is None or self.shows_preview:
+            return None
+        return None if self._certain.smooth else (self._job, self._result.path, self._certain.path)
 
     def _least(self) -> float:
         if self._job is None:
@@ -194,7 +234,7 @@ class ComparePage(QtWidgets.QWidget):
         self._show_state()
 
     def _forget_result(self) -> None:
-        self._result = self._job = self._certain = None
+        self._result = self._job = self._certain = self._made = None
         self._waits = False
         self._show_state()
 
@@ -216,14 +256,15 @@ class ComparePage(QtWidgets.QWidget):
     def _show_fidelity(self) -> None:
         self._fidelity.setText("working…" if self._waits else f"{self.fidelity:.2f}")
         self.slider.setAccessibleDescription(f"{self.fidelity:.2f}")
-        self.save.setEnabled(self._certain is not None and self._result is not None and self._result.place is None)
+        self.save.setEnabled(self.blend is not None)
 
     def _show_state(self) -> None:
         two = self._result is not None
         for button in self.modes.values():
             button.setEnabled(two)
+        self.back.setVisible(self.shows_preview and self._made is not None)
         self._blending.setVisible(two and self._least() < 1)
-        self.preview.setEnabled(self._possible and self.view.box is not None)
+        self.preview.setEnabled(self._possible and self.pictures.frame is not None)
 
     def _show_zoom(self) -> None:
         zoom = self.view.viewport.zoom * self.view.devicePixelRatioF()
@@ -249,7 +290,7 @@ class ComparePage(QtWidgets.QWidget):
 
     def _move_place(self, row: float, col: float) -> None:
         """The frame of the preview goes where the user has clicked."""
-        if self.pictures.frame is None or (self._result is not None and self._result.place is None):
+        if self.pictures.frame is None:
             return
         height, width = (min(PLACE, side) for side in self.pictures.frame)
         top = min(max(round(row - height / 2), 0), self.pictures.frame[0] - height)
@@ -259,6 +300,8 @@ class ComparePage(QtWidgets.QWidget):
         self._show_state()
 
     def _ask_preview(self) -> None:
+        if self.view.box is None:  # a result is shown
+            self._move_place(*self.view.viewport.centre)
         if self.view.box is not None:
             self.preview_asked.emit(self.view.box)
 

@@ -87,6 +87,7 @@ def bury(link: Link, patience: Patience) -> int | None:
     if status is None:
         link.kill()
         link.wait(patience.terminate)
+    link.hang_up()
     return status
 
 

@@ -16,16 +16,18 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..zido_core import __version__
 from ..zido_core.errors import InvalidOptions
-from ..zido_core.job import Cancelled, Done, Event, Failed, Hello, Job, Plan, Preview, Tag
+from ..zido_core.job import Cancelled, Done, Event, Fade, Failed, Hello, Job, Plan, Preview, Request, Tag
 from . import settings as remembered
 from .client import Client
 from .compare_page import ComparePage
 from .engine_bar import EngineBar
 from .errands import Desk, Stopped, Tell
+from .files import PICTURES
 from .form import Form
 from .log_view import LogView
 from .plan_card import PlanCard
@@ -33,7 +35,7 @@ from .planner import Planner
 from .progress import ProgressRow
 from .prompts_page import PromptsPage
 from .qt import QtGui, QtWidgets, Signal
-from .runs import Runs, beside, certain_job, sample
+from .runs import Runs, beside, certain_job, sample, watched
 from .viewport import Box
 from .window_layout import Buttons, arrange, restore_size
 
@@ -52,9 +54,11 @@ class Dialog(QtWidgets.QDialog):
         own_python: str | None = None,
         answers: bool = False,
         with_output: bool = True,
+        keep: Path | None = None,
     ) -> None:
         """``python``: the one with zido; by default it is looked for, ``own_python`` first. ``answers``: the button
         only accepts, and somebody else does the job. ``with_output``: the user says where the result goes.
+        ``keep``: folder for edited prompts that shall outlive the window.
         """
         super().__init__(parent)
         self.setWindowTitle(f"zido {__version__}")
@@ -62,6 +66,7 @@ class Dialog(QtWidgets.QDialog):
         self._answers, self._closing, self._result = answers, False, 0
         self._last, self._place = Job(input=""), Box(0, 0, 1, 1)
         self._seen: Preview | None = None
+        self._is_job, self._output_size = False, (1, 1)
         self._numbers = itertools.count(1)
         self._scratch = tempfile.TemporaryDirectory(prefix="zido-window-", ignore_cleanup_errors=True)
         self.settings = remembered.load()
@@ -71,14 +76,14 @@ class Dialog(QtWidgets.QDialog):
         self.engine = EngineBar(self.desk, python, own_python)
         self.plan_card, self.progress = PlanCard(), ProgressRow()
         self.compare = ComparePage(self.desk)
-        self.prompts = PromptsPage(Path(self._scratch.name))
+        self.prompts = PromptsPage(keep or Path(self._scratch.name))
         self.log = LogView(self._diagnostics)
         self.buttons = Buttons()
         self.planner = Planner(self.desk, self.form.job, self)
         self.pages = arrange(self)
         self._recall()
         self._connect()
-        self._show_state()
+        self._on_change()
         self.engine.look()
 
     def open_input(self, path: str) -> None:
@@ -104,9 +109,17 @@ class Dialog(QtWidgets.QDialog):
             self.accept()
             return
         self._last = job
+        if self._begin(watched(job, self._scratch.name), self._on_made, "Starting"):
+            self.compare.watch()
+
+    def _begin(self, asked: Request, then: Callable[[object], None], words: str) -> bool:
+        """Ask the worker for something, unless it has something else to do."""
         self.planner.rest()
-        if self.runs.begin(job, self._on_made):
-            self.progress.begin("Starting")
+        self._is_job, self._seen = isinstance(asked, Job), None
+        begun = self.runs.begin(asked, then)
+        if begun:
+            self.progress.begin(words)
+        return begun
 
     def cancel(self) -> None:
         """Stop what runs."""
@@ -118,7 +131,8 @@ class Dialog(QtWidgets.QDialog):
         """Close: nothing is left running behind."""
         if self._closing:
             return
-        if self.running and result == QtWidgets.QDialog.DialogCode.Rejected and not self._may_stop():
+        rejected = result == QtWidgets.QDialog.DialogCode.Rejected
+        if rejected and (self.running or self.engine.busy) and not self._may_stop():
             return
         self._closing = True
         self._remember()
@@ -159,6 +173,7 @@ class Dialog(QtWidgets.QDialog):
         self.compare.said.connect(self.log.say)
         self.compare.preview_asked.connect(self._preview)
         self.compare.certain_asked.connect(self._make_certain)
+        self.compare.save_asked.connect(self._save_blend)
         self.prompts.read_asked.connect(self._read_prompts)
         self.prompts.use_changed.connect(self._use_prompts)
         self.prompts.tile_chosen.connect(self.compare.show_place)
@@ -173,6 +188,7 @@ class Dialog(QtWidgets.QDialog):
     def _on_hello(self, hello: object) -> None:
         if isinstance(hello, Hello):
             self.plan_card.show_hello(hello)
+            self.form.show_models(hello.models)
         elif isinstance(hello, Failed):
             self.plan_card.show_problem(hello)
 
@@ -209,12 +225,16 @@ class Dialog(QtWidgets.QDialog):
         if isinstance(event, Event):
             self.log.show_event(event)
             self.progress.show_event(event)
-        if isinstance(event, Plan):
+        if isinstance(event, Plan) and self._is_job:
+            self._output_size = event.output_size
             self._on_plan(event)
         if isinstance(event, Preview):
             self._seen = event
+            if self._is_job and event.box is not None:
+                self.compare.show_progress(event.path, event.box, self._output_size)
 
     def _on_made(self, end: object) -> None:
+        self.compare.end_watching()
         if self._went_well(end) and isinstance(end, Done) and end.output:
             self.progress.rest(f"Done: {os.path.basename(end.output)}")
             if end.output_size is not None:
@@ -227,9 +247,7 @@ class Dialog(QtWidgets.QDialog):
         if job is None:
             return
         self._last, self._place = job, place
-        self.planner.rest()
-        if self.runs.begin(sample(job, place, self._path("preview.png")), self._on_preview):
-            self.progress.begin("Previewing")
+        self._begin(sample(job, place, self._path("preview.png")), self._on_preview, "Previewing")
 
     def _on_preview(self, end: object) -> None:
         if self._went_well(end) and self._seen is not None and self._seen.box is not None:
@@ -239,17 +257,14 @@ class Dialog(QtWidgets.QDialog):
 
     def _make_certain(self, job: Job) -> None:
         """What the blend fades to."""
+        picture = self.compare.shows_preview or self.compare.kind == "photo"
+        path = self._path("certain.png" if picture else "certain.tif")
+        asked: Request = certain_job(job, path)
         if self.compare.shows_preview:
-            path = self._path("certain.png")
             asked = sample(certain_job(job, path), self._place, path)
-            begun = self.runs.begin(asked, self._on_certain)
-        else:
-            path = self._path("certain.png" if self.compare.kind == "photo" else "certain.tif")
-            begun = self.runs.begin(certain_job(job, path), self._on_certain)
-        if begun:
-            self.progress.begin("Computing what is certain")
-        else:
+        if not self._begin(asked, self._on_certain, "Computing what is certain"):
             self.compare.blending_failed()
+        self._is_job = False
 
     def _on_certain(self, end: object) -> None:
         if self._went_well(end) and isinstance(end, Done) and end.output:
@@ -258,14 +273,32 @@ class Dialog(QtWidgets.QDialog):
         else:
             self.compare.blending_failed()
 
+    def _save_blend(self, fidelity: float) -> None:
+        blend = self.compare.blend
+        if blend is None:
+            return
+        job, result, certain = blend
+        stem, suffix = os.path.splitext(result)
+        proposed = f"{stem}_fidelity_{round(100 * fidelity)}{suffix}"
+        path, _ = QtWidgets.QFileDialog.getSaveFileName(self, "Save this blend", proposed, PICTURES)
+        if path:
+            options = replace(job.options, overwrite=True)
+            asked = Fade(
+                input=job.input, result=result, certain=certain, output=path, fidelity=fidelity, options=options
+            )
+            self._begin(asked, self._on_saved, "Saving")
+
+    def _on_saved(self, end: object) -> None:
+        if self._went_well(end) and isinstance(end, Done) and end.output:
+            self.progress.rest(f"Saved: {os.path.basename(end.output)}")
+            self.made.emit(end.output)
+
     def _read_prompts(self) -> None:
         job = self._read()
         if job is None:
             return
-        self.planner.rest()
         path = self._path("read.geojson")
-        if self.runs.begin(Tag(input=job.input, output=path, options=beside(job.options)), self._on_prompts):
-            self.progress.begin("Reading prompts")
+        self._begin(Tag(input=job.input, output=path, options=beside(job.options)), self._on_prompts, "Reading prompts")
 
     def _on_prompts(self, end: object) -> None:
         if self._went_well(end) and isinstance(end, Done) and end.output:

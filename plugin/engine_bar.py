@@ -44,7 +44,7 @@ class EngineBar(QtWidgets.QFrame):
         self._text = QtWidgets.QLabel()
         self._text.setWordWrap(True)
         self.progress = ProgressRow()
-        self.make_button = QtWidgets.QPushButton("Create &environment")
+        self.make_button = QtWidgets.QPushButton("Create environme&nt")
         self.choose = QtWidgets.QPushButton("Choose P&ython…")
         self.stop = QtWidgets.QPushButton("Stop")
         row = QtWidgets.QHBoxLayout()
@@ -61,6 +61,11 @@ class EngineBar(QtWidgets.QFrame):
         self.stop.clicked.connect(self._stop)
         self.hide()
 
+    @property
+    def busy(self) -> bool:
+        """Whether an environment is being made."""
+        return self._errand is not None and self._errand.awaited
+
     def look(self) -> None:
         """Look for a Python with zido, in the background."""
 
@@ -71,7 +76,8 @@ class EngineBar(QtWidgets.QFrame):
                     return own
             return environment.find(self._chosen)
 
-        self._begin(find, self._on_found)
+        self._errand = self._desk.start(find, self._on_found, awaited=False)
+        self._show_buttons()
 
     def make(self, kind: Kind, wheelhouse: str | None = None) -> None:
         """Make an environment, once the user has seen what that takes."""

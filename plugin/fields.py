@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from ..zido_core.catalog import MODELS
@@ -92,12 +93,21 @@ class Choice(Field):
         elif self._box.isEditable():
             self._box.setEditText(text)
 
+    def rename(self, value: str, text: str) -> None:
+        """Show other words for one of the values."""
+        place, typed = self._box.findData(value), self._box.currentText()
+        if place < 0:
+            return
+        is_shown = typed == self._box.itemText(place)
+        self._box.blockSignals(True)
+        self._box.setItemText(place, text)
+        if self._box.isEditable() and not is_shown:
+            self._box.setEditText(typed)  # which Qt takes for the item that was chosen last
+        self._box.blockSignals(False)
+
     def hint(self, meaning: object) -> None:
-        place = self._box.findData(AUTOMATIC)
-        if self.spec.optional and place >= 0:
-            self._box.blockSignals(True)
-            self._box.setItemText(place, automatic(meaning))
-            self._box.blockSignals(False)
+        if self.spec.optional:
+            self.rename(AUTOMATIC, automatic(meaning))
 
 
 class Number(Field):
@@ -143,12 +153,14 @@ class Text(Field):
 
     def raw(self) -> object:
         text = self._line.text().strip()
+        if not text:
+            return self.spec.default
         if self.spec.many and self.spec.kind is str:
             try:
                 return tuple(shlex.split(text))
             except ValueError:
                 raise self.spec.wrong(text) from None
-        return AUTOMATIC if self.spec.optional and not text else text
+        return text
 
     def show(self, value: object) -> None:
         if isinstance(value, tuple):
@@ -158,7 +170,8 @@ class Text(Field):
             self._line.setText("" if value is None else str(value))
 
     def hint(self, meaning: object) -> None:
-        self._line.setPlaceholderText(automatic(meaning) if self.spec.optional else self.spec.metavar)
+        usual = "" if self.spec.default in ("", ()) else str(self.spec.default)
+        self._line.setPlaceholderText(automatic(meaning) if self.spec.optional else usual or self.spec.metavar)
 
 
 class PathText(Text):
@@ -193,7 +206,7 @@ class PathText(Text):
 def field_for(spec: OptionSpec) -> Field:
     """The field that suits an option."""
     if spec.name == MODEL:
-        return Choice(spec, {name: f"{name}: {model.title}" for name, model in MODELS.items()})
+        return Choice(spec, {name: model_title(name) for name in MODELS})
     if spec.kind is bool:
         return Toggle(spec)
     if spec.choices:
@@ -203,10 +216,15 @@ def field_for(spec: OptionSpec) -> Field:
         return Number(spec)
     if spec.metavar in ("FILE", "FOLDER"):
         return PathText(spec)
-    words = [word for word in spec.metavar.split("|") if word.islower() and word.isalpha()]
-    if words:
+    if "|" in spec.metavar:
+        words = re.findall(r"(?:^|\|)([a-z]+)", spec.metavar)
         return Choice(spec, {word: word for word in words}, free=True)
     return Text(spec)
+
+
+def model_title(name: str, *, here: bool = True) -> str:
+    """A model as a list shows it; ``here``: whether its files are on this computer."""
+    return f"{name}: {MODELS[name].title}" + ("" if here else " (its files are not here)")
 
 
 def title(spec: OptionSpec) -> str:

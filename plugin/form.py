@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from ..zido_core.catalog import Kind, describe
+from ..zido_core.catalog import MODELS, Kind, describe
 from ..zido_core.errors import ZidoError
 from ..zido_core.job import Job
 from ..zido_core.option_spec import HEADINGS, OptionSpec
 from ..zido_core.options import OPTIONS, Options, resolve
-from .fields import Field, field_for, title
+from .fields import MODEL, Choice, Field, field_for, model_title, title
 from .files import FileRow
 from .qt import QtWidgets, Signal
 from .sections import Section, add_row, rows
@@ -57,7 +57,7 @@ class Form(QtWidgets.QWidget):
             field.changed.connect(self._on_change)
         self.output.changed.connect(self._on_change)
         self.input.changed.connect(self._on_input)
-        self._show_hints()
+        self.show_options(Options())
 
     def job(self) -> Job:
         """What is to be done; raises InvalidOptions where a field is wrong."""
@@ -74,6 +74,13 @@ class Form(QtWidgets.QWidget):
             field.show(getattr(options, name))
         self._quiet = False
         self._on_change()
+
+    def show_models(self, here: Sequence[str]) -> None:
+        """Tell which models' files are on this computer."""
+        field = self.fields[MODEL]
+        assert isinstance(field, Choice)
+        for name in MODELS:
+            field.rename(name, model_title(name, here=name in here))
 
     @property
     def unfolded(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class LogView(QtWidgets.QWidget):
         self._lines.setMaximumBlockCount(LINES_KEPT)
         self._lines.setAccessibleName("Log")
         self._lines.setTabChangesFocus(True)
-        self.copy_button = QtWidgets.QPushButton("&Copy diagnostics")
+        self.copy_button = QtWidgets.QPushButton("Copy dia&gnostics")
         self.copy_button.setToolTip("Copies this log and what is known of the worker, without your user name.")
         self.copy_button.setAccessibleName("Copy diagnostics")
         self.copy_button.setAutoDefault(False)

@@ -61,20 +61,22 @@ def draw_halves(painter: QtGui.QPainter, widget: QtWidgets.QWidget, first: Draw,
 
 def draw_difference(painter: QtGui.QPainter, widget: QtWidgets.QWidget, first: Draw, second: Draw) -> None:
     """Four times the difference of the two pictures, whatever its sign."""
-    ratio = widget.devicePixelRatioF()
-    size = QtCore.QSize(round(widget.width() * ratio), round(widget.height() * ratio))
-    images = []
-    for draw in (first, second):
-        image = QtGui.QImage(size, QtGui.QImage.Format.Format_RGB32)
-        image.setDevicePixelRatio(ratio)
-        image.fill(0)
-        _painted(image, draw)
-        images.append(image)
-    made, other = images
+    made, other = (_canvas(widget, QtGui.QImage.Format.Format_RGB32) for _ in range(2))
+    _painted(made, first)
+    _painted(other, second)
     _compose(made, other, QtGui.QPainter.CompositionMode.CompositionMode_Difference)
     for _ in range(2):
         _compose(made, made.copy(), QtGui.QPainter.CompositionMode.CompositionMode_Plus)
     painter.drawImage(0, 0, made)
+
+
+def draw_faded(painter: QtGui.QPainter, widget: QtWidgets.QWidget, share: float, draw: Draw) -> None:
+    """A picture over what is there already, as one, of however many parts it is put together."""
+    image = _canvas(widget, QtGui.QImage.Format.Format_ARGB32_Premultiplied)
+    _painted(image, draw)
+    painter.setOpacity(share)
+    painter.drawImage(0, 0, image)
+    painter.setOpacity(1.0)
 
 
 def draw_box(painter: QtGui.QPainter, box: Box, viewport: Viewport) -> None:
@@ -94,6 +96,15 @@ def draw_name(painter: QtGui.QPainter, widget: QtWidgets.QWidget, name: str, *, 
     painter.fillRect(rect, QtGui.QColor(0, 0, 0, 160))
     painter.setPen(Qt.GlobalColor.white)
     painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, name)
+
+
+def _canvas(widget: QtWidgets.QWidget, kind: QtGui.QImage.Format) -> QtGui.QImage:
+    """An empty image as large as the widget, in pixels of the screen."""
+    ratio = widget.devicePixelRatioF()
+    image = QtGui.QImage(round(widget.width() * ratio), round(widget.height() * ratio), kind)
+    image.setDevicePixelRatio(ratio)
+    image.fill(0)
+    return image
 
 
 def _painted(image: QtGui.QImage, draw: Draw) -> None:

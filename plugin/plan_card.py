@@ -25,7 +25,6 @@ class PlanCard(QtWidgets.QFrame):
         for row, name in enumerate(self.ROWS):
             label, fact = QtWidgets.QLabel(name), _line()
             fact.setAccessibleName(name)
-            label.setEnabled(False)
             grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(fact, row, 1)
             self._facts[name] = fact

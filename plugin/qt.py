@@ -23,19 +23,24 @@ else:
             return "qgis.PyQt"
         known = {"pyqt5": "PyQt5", "pyqt6": "PyQt6"}
         asked = known.get(os.environ.get("QT_API", "").lower())
+        reasons = {}
         for name in [asked] if asked else known.values():
-            if _is_here(name):
+            try:
+                importlib.import_module(f"{name}.QtWidgets")
+            except ModuleNotFoundError:
+                continue
+            except ImportError as error:  # it is here, and a library of the system is not
+                reasons[name] = str(error)
+            else:
                 return name
+        for name, reason in reasons.items():
+            raise ModelMissing(
+                f"{name} does not load ({reason}); install that library, on Debian and Ubuntu with: "
+                "apt-get install libgl1 libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon0"
+            )
         raise ModelMissing(
             f"this Python ({sys.executable}) has no Qt for the window; install it there with: pip install PyQt5"
         )
-
-    def _is_here(name: str) -> bool:
-        try:
-            importlib.import_module(f"{name}.QtWidgets")
-        except ImportError:
-            return False
-        return True
 
     _name = _binding()
     QtCore = importlib.import_module(f"{_name}.QtCore")

@@ -62,6 +62,11 @@ class Runs(QtCore.QObject):
         self.changed.emit()
 
 
+def watched(job: Job, folder: str) -> Job:
+    """The same, with pictures of what is done so far in that folder."""
+    return replace(job, previews=folder)
+
+
 def certain_job(job: Job, path: str) -> Job:
     """The same without any synthesised detail, into a file of the window's own."""
     return Job(input=job.input, output=path, options=certain(job.options))

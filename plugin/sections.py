@@ -54,7 +54,7 @@ def rows(body: QtWidgets.QWidget) -> QtWidgets.QFormLayout:
     """The layout of a form: labels and what belongs to them."""
     made = QtWidgets.QFormLayout(body)
     made.setContentsMargins(0, 0, 0, 0)
-    made.setFieldGrowthPolicy(QtWidgets.QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    made.setFieldGrowthPolicy(QtWidgets.QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     made.setRowWrapPolicy(QtWidgets.QFormLayout.RowWrapPolicy.DontWrapRows)
     made.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
     return made

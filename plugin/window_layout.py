@@ -30,7 +30,8 @@ def arrange(dialog: Dialog) -> QtWidgets.QTabWidget:
     """Put the parts into the window; returns the pages on the right."""
     dialog.setWindowFlag(Qt.WindowType.WindowMinMaxButtonsHint)
     pages = QtWidgets.QTabWidget()
-    pages.addTab(dialog.compare, "Pi&cture")
+    pages.setAccessibleName("Pages")
+    pages.addTab(dialog.compare, "Pic&ture")
     pages.addTab(dialog.prompts, "P&rompts")
     pages.addTab(dialog.log, "&Log")
     split = QtWidgets.QSplitter(Qt.Orientation.Horizontal)

@@ -6,6 +6,7 @@ python tests/fake_worker.py [IDLE]
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zido_core
-from zido_core import worker
+from zido_core import errors, worker
 from zido_core.job import Done, Plan, Preview, Progress, Stage, Warning  # noqa: A004 - the event
 
 PLAN = Plan(
@@ -109,6 +110,10 @@ def is_not_heard(dst, tell, cancel):
     worker.Channel.say = lambda self, event: None if isinstance(event, Done) else say(self, event)
 
 
+def fails(dst, tell, cancel):
+    raise errors.BadInput("this picture cannot be upscaled; choose another")
+
+
 def says_what_is_loaded(dst, tell, cancel):
     tell(Warning(message=f"models loaded: {KeptModel.made}"))
 
@@ -121,15 +126,42 @@ class KeptModel:
     def __init__(self):
         KeptModel.made += 1
 
-    def upscale(self, src, dst, *, options, on_event, cancel):
+    def upscale(self, src, dst, *, options, on_event, cancel, previews=None):
         on_event(PLAN)
         on_event(Stage(name="denoising"))
+        if previews is not None:
+            picture = Path(previews) / "preview-0.png"
+            picture.write_bytes(b"P6 4 4 255\n" + bytes([0, 250, 0]) * 16)
+            on_event(Preview(path=str(picture), box=(0, 0, 60, 80)))
         globals()[os.path.basename(src)](dst, on_event, cancel)
         return types.SimpleNamespace(path=dst)
 
 
+    def backbone_for(self, setup):
+        return None
+
+
 def plan(src, dst, options):
     return PLAN
+
+
+def tag(src, options):
+    tiles = [{"tile": tile, "row": 0, "col": 8 * tile, "height": 8, "width": 8, "prompt": "road"} for tile in range(3)]
+    features = [{"type": "Feature", "properties": tile | {"tags": []}, "geometry": None} for tile in tiles]
+    Path(options.save_prompts).write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+
+def glimpse(asked, load, on_event, cancel):
+    """A picture that is as red as the fidelity is great."""
+    height, width = (4 * side for side in asked.box[2:])
+    pixel = bytes([round(255 * (asked.options.fidelity or 0)), 0, 0])
+    Path(asked.output).write_bytes(b"P6 %d %d 255\n" % (width, height) + pixel * (width * height))
+    on_event(Progress(done=1, total=1))
+    return Preview(path=asked.output, box=tuple(4 * side for side in asked.box))
+
+
+def fade(asked, on_event, cancel):
+    Path(asked.output).write_text(f"{asked.result} {asked.certain} {asked.fidelity}")
 
 
 PIPES = []
@@ -144,8 +176,13 @@ def claim_and_note():
 
 def main():
     pipeline = types.ModuleType("zido_core.pipeline")
-    pipeline.KeptModel, pipeline.plan, pipeline.upscale = KeptModel, plan, None
+    pipeline.KeptModel, pipeline.plan, pipeline.tag, pipeline.upscale = KeptModel, plan, tag, None
     sys.modules["zido_core.pipeline"] = zido_core.pipeline = pipeline
+    for function in (glimpse, fade):
+        module = types.ModuleType(f"zido_core.{function.__name__}")
+        setattr(module, function.__name__, function)
+        sys.modules[module.__name__] = module
+        setattr(zido_core, function.__name__, module)
     worker.choose_device = lambda: "cpu"
     worker.claim_pipes = claim_and_note
     worker.HEARTBEAT_EVERY = 0.1

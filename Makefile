@@ -26,13 +26,13 @@ demo: $(CORE) ## upscale examples/houses.tif; prints where the result and its be
 	@echo "Result:       $(CURDIR)/demo/houses_x4.tif"
 	@echo "Before/after: $(CURDIR)/demo/before-after.png"
 
-test: lint ## check the code, then run all tests but those in QGIS and GIMP
+test: lint ## check the code, then run all tests but those in other programs
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(PYTEST_ARGS) \
-		--ignore-glob='*/test_qgis_*.py' --ignore-glob='*/test_gimp_*.py'
+		$(foreach host,qgis gimp browser,--ignore-glob='*/test_$(host)_*.py')
 
-test-hosts: $(DEV) ## run the tests in the real QGIS and GIMP, which .ci/hosts installs; fails where one is missing
+test-hosts: $(DEV) ## run the tests in the real QGIS, GIMP and Chromium, which .ci/hosts installs; fails without one
 	@ZIDO_REQUIRE_HOSTS=1 ZIDO_PYTHON="$(abspath $(BIN))/python" OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
-		$(BIN)/python -m pytest $(PYTEST_ARGS) --dist loadfile tests/test_qgis_*.py tests/test_gimp_*.py
+		$(BIN)/python -m pytest $(PYTEST_ARGS) --dist loadfile tests/test_qgis_*.py tests/test_gimp_*.py tests/test_browser_*.py
 
 lint: $(DEV) ## ruff, import-linter, mypy
 	@$(BIN)/ruff check .

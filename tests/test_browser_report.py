@@ -1,20 +1,18 @@
 """The report in a real browser: slider by mouse and keyboard, blink, silence, and what is left without a script.
 
-Needs Chromium (``chromium`` on PATH) and the package ``playwright``; run by ``make test-hosts``.
+Needs Debian's Chromium; run by ``make test-hosts``.
 """
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+from playwright import sync_api as playwright
 
+from tests.hosts import Host
 from tests.test_report import noise, page
 from zido_core.report.page import Place, as_html
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
+CHROMIUM = Host(name="Chromium", program="/usr/bin/chromium")
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +25,9 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
+    CHROMIUM.need()
     with playwright.sync_playwright() as program:
-        browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = program.chromium.launch(executable_path=CHROMIUM.program, args=["--no-sandbox"])
         yield browser
         browser.close()
 

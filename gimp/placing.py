@@ -60,11 +60,11 @@ def new_image(request: Request, path: Path, name: str, made_by: str) -> Gimp.Ima
     for key, raw in georef.to_parasites(georef.moved(georef.from_parasites(parasites_of(source)), window)).items():
         _attach(image, key, raw)
     _attach(image, MADE_BY, made_by.encode())
-    _, *resolution = source.get_resolution()
-    image.set_resolution(*(number * scale for number, scale in zip(resolution, scales, strict=True)))
     metadata = source.get_metadata()
     if metadata is not None:
         image.set_metadata(metadata)
+    _, *resolution = source.get_resolution()
+    image.set_resolution(*(number * scale for number, scale in zip(resolution, scales, strict=True)))
     _mask_by_selection(request, layer)
     image.undo_enable()
     return image

@@ -113,6 +113,27 @@ def test_the_window_asks_and_its_values_are_remembered(gimp, screen, start):
     assert leftovers(gimp.home) == []
 
 
+def test_a_result_at_scale_1_is_one_step_to_undo(gimp, screen, start):
+    script = OPEN + (
+        "image.select_rectangle(Gimp.ChannelOps.REPLACE, 20, 20, 50, 50)\n"
+        "Gimp.Selection.feather(image, 5)\n"
+        "call(image, [layer], scale=1.0)\n"
+        "import time\n"
+        "answer['before'] = len(image.get_layers())\n"
+        "open(os.environ['HOME'] + '/layered', 'w').close()\n"
+        "for _ in range(600):\n"
+        "    time.sleep(0.1)\n"
+        "    if len(image.get_layers()) == 1:\n"
+        "        break\n"
+        "answer['after'] = [len(image.get_layers()), Gimp.Selection.is_empty(image)]\n"
+    )
+    process = start(script, DISPLAY=screen.display)
+    until((gimp.home / "layered").exists, process=process)
+    screen.keys(process, ".*px|.*192 – GIMP|.*GIMP built-in", "ctrl+z")
+    answer = end_of(gimp, process)
+    assert answer == {"before": 2, "after": [1, False]}  # the selection, made before, is still there
+
+
 def test_without_a_python_it_offers_to_make_one(gimp, screen, start):
     script = OPEN + "answer['status'] = call(image, [layer], mode=Gimp.RunMode.INTERACTIVE)[0]\n"
     process = start(script, DISPLAY=screen.display, ZIDO_PYTHON="", ZIDO_HOME=str(gimp.home / "nothing"))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from PIL import ExifTags, Image
 
 from tests.gimp_host import Gimp, leftovers
 from tests.hosts import GIMP_30
@@ -49,7 +50,6 @@ def registered():
 def new_image():
     image, layer = picture()
     image.set_resolution(300, 150)
-    image.attach_parasite(Gimp.Parasite.new("gimp-comment", 1, list(b"a comment\0")))
     before = read(layer)
     status, new, above, problem = call(image, [layer], scale=4.0)
     (made,) = new.get_layers()
@@ -57,6 +57,13 @@ def new_image():
     unchanged = read(layer) == before and len(image.get_layers()) == 1
     return [status, new.get_width(), new.get_height(), list(new.get_resolution()[1:]), made.get_name(),
             json.loads(made_by), unchanged, new.undo_is_enabled()]
+
+
+@scenario
+def metadata():
+    image = load(os.path.join(HOME, "artist.jpg"))
+    _, new, _, problem = call(image, image.get_layers(), scale=2.0)
+    return [new.get_metadata().serialize(), [2 * n for n in image.get_resolution()[1:]], list(new.get_resolution()[1:])]
 
 
 @scenario
@@ -198,6 +205,9 @@ def results(gimp: Gimp) -> dict[str, Any]:
         transform=rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000),
     ) as dataset:
         dataset.write(np.arange(3 * 24 * 32, dtype="uint16").reshape(3, 24, 32) * 20)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "somebody"
+    Image.new("RGB", (16, 12), "teal").save(gimp.home / "artist.jpg", exif=exif)
     return gimp.run(SCRIPT)
 
 
@@ -222,6 +232,14 @@ def test_a_larger_result_is_a_new_image_of_the_same_print_size(results):
     assert made_by["options"] == {"scale": 4.0}
     assert unchanged
     assert undo
+
+
+def test_exif_comes_along_with_the_new_size(results):
+    told, expected, resolution = results["metadata"]
+    assert '<tag name="Exif.Image.Artist">somebody</tag>' in told
+    assert '<tag name="Exif.Image.ImageWidth">32</tag>' in told
+    assert f'<tag name="Exif.Image.XResolution">{expected[0]:g}/1</tag>' in told
+    assert resolution == expected
 
 
 def test_a_result_of_the_same_size_is_a_layer_above(results):

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+import rasterio.shutil
 from PIL import Image
+from rasterio.vrt import WarpedVRT
 
 from tests.conftest import UTM, smooth_pixels
 from tests.rasters import TILES, read
@@ -304,6 +307,20 @@ def test_a_folder_of_files_is_resumed(make_raster, tmp_path, capfd) -> None:
     assert "c.tif" in err
     assert made.stat().st_mtime_ns == before
     assert read(tmp_path / "out" / "b_x4.tif").shape == (1, 36, 32)
+
+
+def test_mosaics_of_a_folder_are_resumed_unless_a_part_has_changed(make_raster, tmp_path, capfd) -> None:
+    (tmp_path / "in").mkdir()
+    part = make_raster(smooth_pixels((1, 9, 8), "uint8"), name="part.tif", **UTM)
+    with rasterio.open(part) as dataset, WarpedVRT(dataset) as warped:
+        rasterio.shutil.copy(warped, tmp_path / "in" / "mosaic.vrt", driver="VRT")
+    words = [str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--allow-vrt", "--preset", "preview", "--device", "cpu"]
+    assert cli.execute(words) == 0
+    assert cli.execute([*words, "--resume"]) == 0
+    assert "mosaic_x4.tif: was finished before" in capfd.readouterr().out
+    os.utime(part, ns=(0, 1))
+    assert cli.execute([*words, "--resume"]) == 73
+    assert "is not what this job makes" in capfd.readouterr().err
 
 
 # --- what is kept ------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any
 from . import __version__
 from .backbones.base import Backbone
 from .prompts.base import tagger_weights
+from .raster.mosaic import parts_of
 from .raster.source import SourceInfo
 from .setup import Setup
 
@@ -61,6 +62,9 @@ def input_facts(info: SourceInfo) -> dict[str, Any]:
     if info.path is not None:
         status = info.path.stat()
         facts |= {"bytes": status.st_size, "modified": status.st_mtime_ns, "content": _content(info.path)}
+        if info.driver == "VRT":
+            parts = {str(part): part.stat() for part in parts_of(info.path)}
+            facts["parts"] = {name: [found.st_size, found.st_mtime_ns] for name, found in parts.items()}
     return facts
 
 

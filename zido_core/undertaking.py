@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from .errors import BadInput, InvalidOptions, OutputNotWritable
+from .errors import BadInput, ConfigurationError, InvalidOptions, OutputNotWritable
 from .fingerprint import difference
 from .job import CancelToken
 from .options import ResolvedOptions
@@ -69,6 +69,14 @@ class Undertaking:
         if not self.continued:
             self.folder.describe(self.description)
             self._go_on()
+
+    def tidy(self) -> None:
+        """Remove what a run left that was killed when its output was in place, but its work not yet removed."""
+        if not self.folder.exists or self._options.keep_work:
+            return
+        with suppress(OutputNotWritable, ConfigurationError), self.folder.lock():  # unless it is somebody else's
+            if difference(self.folder.description().fingerprint, self.description.fingerprint) is None:
+                self.folder.remove()
 
     @contextmanager
     def joining(self, on_wait: Callable[[str], None]) -> Iterator[None]:

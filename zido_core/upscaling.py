@@ -78,6 +78,7 @@ class Upscaling:
         output = self.setup.output
         assert output is not None
         if self.finished_before():
+            self.undertaking(address).tidy()
             return False
         with self.undertaking(address) as work, ExitStack() as opened:
             store = self.store_for(work, opened)

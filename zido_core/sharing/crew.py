@@ -20,8 +20,8 @@ from ..work.folder import WorkFolder
 from .desk import Desk, Failure
 from .process import BlockProcess, Failed, Lost, Taken, Unable
 
-LOSSES = 3
-"""Processes that a helper starts one after the other, none of which finishes a block, before it gives up."""
+LOSSES = 2
+"""Processes that a helper loses one after the other before it gives up: too few to make a block look bad alone."""
 
 LOOK_EVERY = 0.1
 """Seconds between two looks around of who waits."""

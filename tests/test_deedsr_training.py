@@ -36,6 +36,7 @@ from zido_core.training.deedsr_learner import (
     describe,
     draw_alike,
     info_nce,
+    levels_of,
     patches_of,
     shuffled,
 )
@@ -110,12 +111,11 @@ class TestContrast:
         for old, learnt, followed in moved:
             torch.testing.assert_close(followed, 0.9 * old + 0.1 * learnt)
 
-    def test_keys_come_back_in_their_order(self):
-        network = ContrastObjective(SHAPE).network().eval()
+    def test_keys_are_those_of_each_patch_alone(self):
+        network = ContrastObjective(SHAPE).network()
         patches = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-        keys = network.keys(patches, torch.Generator().manual_seed(2))
-        alone = normalize(network.follower(patches)[1])
-        torch.testing.assert_close(keys, alone, rtol=0, atol=1e-5)
+        alone = torch.cat([network.keys(patch[None]) for patch in patches])
+        torch.testing.assert_close(network.keys(patches), alone, rtol=0, atol=1e-5)
 
     def test_patches_lie_in_their_images(self):
         images = torch.arange(2 * 3 * 8 * 8.0).view(2, 3, 8, 8)
@@ -191,6 +191,11 @@ def test_descriptions_do_not_depend_on_the_batch():
     np.testing.assert_allclose((together**2).sum(1), 1, atol=1e-5)
 
 
+def test_the_nearest_mean_tells_the_level():
+    described = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
+    assert levels_of(described, {"light": [0.9, 0.1], "heavy": [0.1, 0.9]}) == ["light", "heavy", "heavy"]
+
+
 def test_a_learner_through_the_command_line(folder, tmp_path, monkeypatch, capsys):
     """Train, save, load, draw: as the documents say it."""
     size = ["--layers", "1,1,1,1", "--widths", "8,8,16,16", "--patch", "16", "--queue", "16", "--batch", "2"]
@@ -211,7 +216,7 @@ def test_a_learner_through_the_command_line(folder, tmp_path, monkeypatch, capsy
         assert len(image.getcolors(maxcolors=1 << 20)) > 4
     said = capsys.readouterr().out
     assert "12 crops that the training did not see" in said
-    assert all(name in said for name in ("learner", "untrained", "scene tagger"))
+    assert all(name in said for name in ("learner", "untrained", "scene tagger", "nearest mean"))
 
 
 @pytest.fixture(scope="module")

@@ -84,8 +84,10 @@ def tagger_folder(tagger: str, model: str) -> Path | None:
 
 def how_to_get(model: Obtainable) -> str:
     """What to do about missing files."""
+    offered = all(file.sources for file in model.files if not file.embedded)
+    get = f"run `zido models get {model.name}`, or " if offered else "run "
     return (
-        f"run `zido models get {model.name}`, or `zido models import FOLDER {model.name}` with files that you have, "
+        f"{get}`zido models import FOLDER {model.name}` with files that you have, "
         f"or name their folder with {'--tagger-dir' if model.name in FILE_SETS else '--model-dir'}"
     )
 

@@ -85,7 +85,9 @@ def load_parts(
 
 def model_folder(descriptor: ModelDescriptor, folder: Path | None) -> ModelFolder:
     """The user's model folder, or ModelMissing."""
-    get = f"give the folder with `--model-dir`, or run `zido models get {descriptor.name}`"
+    get = "give the folder with `--model-dir`"
+    if all(file.sources for file in descriptor.files):
+        get += f", or run `zido models get {descriptor.name}`"
     if folder is None or not folder.is_dir():
         what = "its files are not here" if folder is None else f"there is no folder {folder}"
         raise ModelMissing(f"model {descriptor.name}: {what}; {get}")

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..model_files import ModelFile
+from ..model_files import ModelFile, base_files
 from .stablesr import STABLESR
+
+OWN = (ModelFile(path="deedsr/deedsr.safetensors", about=1_000_000_000), ModelFile(path="deedsr/config.json"))
+"""What the training leaves: nobody offers it."""
+
+BASE = tuple(
+    file for file in base_files(STABLESR.base, unet=True) if file.path.split("/")[1] in ("unet", "vae", "scheduler")
+)
+"""What it stands on: everything but the words."""
 
 DEEDSR = replace(
     STABLESR,
@@ -26,6 +34,6 @@ DEEDSR = replace(
     negative_prompt="",
     color_fix_photo="none",
     bytes_per_pixel=26_000,
-    files=(ModelFile(path="deedsr/deedsr.safetensors", about=2_300_000_000),),
+    files=(*OWN, *BASE),
     presets={"fast": {"steps": 20}, "preview": {"steps": 10}},
 )

@@ -22,7 +22,16 @@ from ..nets.deedsr import ADAPTER
 from .data import Images, Mixture, Pair
 from .deedsr_adapter import AdapterObjective, Restoration, base_folder
 from .deedsr_files import load_learner, save_deedsr, save_learner
-from .deedsr_learner import Contrast, ContrastObjective, LearnerShape, Positives, crops_of_levels, describe, draw_alike
+from .deedsr_learner import (
+    Contrast,
+    ContrastObjective,
+    LearnerShape,
+    Positives,
+    crops_of_levels,
+    describe,
+    draw_alike,
+    levels_of,
+)
 from .deedsr_plot import draw_clusters, report
 from .objective import Objective
 from .train import Draw, Recipe, batch_of, start, train
@@ -117,11 +126,14 @@ def train_adapter(chosen: argparse.Namespace) -> None:
 
 def plot(chosen: argparse.Namespace) -> None:
     """The picture, and how well the levels are told apart."""
-    learner, _ = load_learner(chosen.learner)
+    learner, card = load_learner(chosen.learner)
     held = Images.read(chosen.data).split(HELD_EVERY)[1]
     images, levels = crops_of_levels(held, Mixture(), chosen.patch, chosen.count, chosen.seed)
     figures = draw_clusters(learner, images, levels, chosen.out)
     print(report(figures, len(levels)))
+    told = levels_of(describe(learner, images), card.levels)
+    right = sum(said == level for said, level in zip(told, levels, strict=True)) / len(levels)
+    print(f"  the nearest mean of the training's own crops tells {right:.1%} right")
 
 
 def pooled(draw: Draw, batches: int) -> Draw:

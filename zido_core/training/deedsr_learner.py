@@ -6,12 +6,13 @@ patches, which a slowly following copy of the network has described (He et al. 2
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
@@ -27,8 +28,8 @@ WATCHED = 24
 
 Positives = Literal["image", "degradation"]
 
-PARTS = 4
-"""Keys go through their network in so many shuffled parts: statistics of a batch would tell which belong together."""
+Descriptions = NDArray[np.float32]
+"""(images, length), each of unit length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,19 +73,21 @@ class Contrast(nn.Module):
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
-        """The copy goes a small step towards the learner."""
-        for ours, theirs in zip(self.follower.parameters(), self.learner.parameters(), strict=True):
-            ours.lerp_(theirs, 1 - momentum)
+        """The copy goes a small step towards the learner, its running statistics too."""
+        theirs = self.learner.state_dict()
+        for name, ours in self.follower.state_dict().items():
+            if ours.is_floating_point():
+                ours.lerp_(theirs[name], 1 - momentum)
 
     @torch.no_grad()
-    def keys(self, patches: Tensor, generator: torch.Generator) -> Tensor:
-        """Unit descriptions (n, length) by the copy."""
-        order = torch.randperm(len(patches), generator=generator)
-        shuffled = patches[order].chunk(max(min(PARTS, len(patches) // 2), 1))  # statistics need two
-        said = torch.cat([self.follower(part)[1] for part in shuffled]).float()
-        keys = torch.empty_like(said)
-        keys[order] = said
-        return unit(keys)
+    def keys(self, patches: Tensor) -> Tensor:
+        """Unit descriptions (n, length) by the copy.
+
+        By its running statistics: those of a batch would tell which queries and keys belong together, and of the few
+        parts that one machine can shuffle them into they would be noise.
+        """
+        self.follower.eval()
+        return unit(self.follower(patches)[1].float())
 
     @torch.no_grad()
     def remember(self, keys: Tensor) -> None:
@@ -107,7 +110,7 @@ class ContrastObjective:
         assert isinstance(network, Contrast)
         first, second = (patches.to(network.queue.device) for patches in self.alike(pairs, generator))
         network.follow(self.shape.momentum)
-        keys = network.keys(second, generator)
+        keys = network.keys(second)
         queries = unit(network.learner(first)[1].float())
         # A clone: remembering writes into what the gradient needs.
         loss = info_nce(queries, keys, network.queue.clone(), self.shape.temperature)
@@ -194,7 +197,7 @@ def crops_of_levels(images: Images, mixture: Mixture, side: int, count: int, see
 
 
 @torch.no_grad()
-def describe(learner: nn.Module, images: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def describe(learner: nn.Module, images: Tensor) -> Descriptions:
     """Unit descriptions (n, length) of images (n, 3, height, width), as the finished network gives them."""
     was = learner.training
     learner.eval()
@@ -202,3 +205,10 @@ def describe(learner: nn.Module, images: Tensor) -> np.ndarray[tuple[int, int], 
     described = unit(learner(images.to(device))[1].float()).cpu().numpy()
     learner.train(was)
     return np.asarray(described, np.float32)
+
+
+def levels_of(described: Descriptions, means: Mapping[str, Sequence[float]]) -> list[str]:
+    """The level whose mean description is nearest to each: the learner as a tagger of what harmed an image."""
+    names = list(means)
+    likeness = described @ np.asarray([means[name] for name in names], np.float32).T
+    return [names[index] for index in likeness.argmax(1)]

@@ -15,6 +15,7 @@ import stat
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,9 +133,14 @@ def _write(path: Path, dialog: Dialog, output: str, python: str | None) -> None:
 
 
 def _as_package() -> None:
-    """Run again as a part of the package `zido`, which is the folder above whatever it is called."""
+    """Run again as a part of the package `zido`, which is the folder above whatever it is called.
+
+    What pip has installed has no `zido_core` there; that of this Python takes its place.
+    """
     root = Path(os.path.abspath(__file__)).parent.parent
-    spec = importlib.util.spec_from_file_location("zido", root / "__init__.py", submodule_search_locations=[str(root)])
+    installed = None if (root / "zido_core").is_dir() else importlib.util.find_spec("zido_core")
+    places = [str(root), *(str(Path(place).parent) for place in _places(installed))]
+    spec = importlib.util.spec_from_file_location("zido", root / "__init__.py", submodule_search_locations=places)
     assert spec is not None
     assert spec.loader is not None
     package = importlib.util.module_from_spec(spec)
@@ -143,6 +149,11 @@ def _as_package() -> None:
     from importlib import import_module
 
     sys.exit(import_module("zido.plugin.__main__").main())
+
+
+def _places(spec: ModuleSpec | None) -> Sequence[str]:
+    """Folders of a package."""
+    return () if spec is None or spec.submodule_search_locations is None else spec.submodule_search_locations
 
 
 if __name__ == "__main__":

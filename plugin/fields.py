@@ -229,8 +229,8 @@ def model_title(name: str, *, here: bool = True) -> str:
 
 def title(spec: OptionSpec) -> str:
     """The option's name as a label."""
-    words = spec.name.replace("_", " ")
-    return {"dtype": "Data type", "vae": "Autoencoder", "cog": "COG"}.get(spec.name, sentence(words))
+    known = {"dtype": "Data type", "vae": "Autoencoder", "cog": "COG", "tta": "TTA"}
+    return known.get(spec.name, sentence(spec.name.replace("_dir", "_folder").replace("_", " ")))
 
 
 def described(spec: OptionSpec) -> str:

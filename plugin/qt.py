@@ -53,6 +53,10 @@ Qt = QtCore.Qt
 __all__ = ["Qt", "QtCore", "QtGui", "QtWidgets", "Signal", "application"]
 
 
+_kept: list[QtWidgets.QApplication] = []
+"""The application that was made here; Qt itself does not keep it."""
+
+
 def application(name: str) -> QtWidgets.QApplication:
     """The application that runs, or a new one that is sharp on any screen."""
     running = QtWidgets.QApplication.instance()
@@ -62,6 +66,7 @@ def application(name: str) -> QtWidgets.QApplication:
         if hasattr(Qt.ApplicationAttribute, attribute):
             QtCore.QCoreApplication.setAttribute(getattr(Qt.ApplicationAttribute, attribute))
     made = QtWidgets.QApplication([name])
+    _kept.append(made)
     made.setApplicationName(name)
     made.setApplicationDisplayName(name)
     return made

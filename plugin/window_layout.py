@@ -72,7 +72,7 @@ def _left(dialog: Dialog) -> QtWidgets.QWidget:
     left = QtWidgets.QWidget()
     left.setMinimumWidth(44 * dialog.fontMetrics().averageCharWidth())
     column = QtWidgets.QVBoxLayout(left)
-    column.setContentsMargins(0, 0, 0, 0)
+    column.setContentsMargins(0, 0, dialog.fontMetrics().averageCharWidth(), 0)
     column.addWidget(dialog.engine)
     column.addWidget(scroll, 1)
     column.addWidget(dialog.plan_card)

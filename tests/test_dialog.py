@@ -25,6 +25,7 @@ from zido.zido_core import errors, job
 from zido.zido_core.options import OPTIONS, Options
 
 from tests.qt import FOUND, ROOT, closing, colour_at, employ_fake, live, until
+from zido_core import cli, cli_window
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="what ends a worker here is done in the POSIX way")
 
@@ -537,6 +538,26 @@ def test_it_starts_as_a_program_and_ends_with_who_asks(tmp_path, example_raster)
         process.stdin.close()
         assert process.wait(10) == 1
     assert not (tmp_path / "a.json").exists()
+
+
+def test_what_pip_has_installed_finds_the_core_of_its_python(tmp_path):
+    """A wheel has the folder `plugin` in share/zido, and zido_core elsewhere."""
+    shutil.copytree(ROOT / "plugin", tmp_path / "share" / "plugin")
+    shutil.copy(ROOT / "__init__.py", tmp_path / "share")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "zido_core").symlink_to(ROOT / "zido_core")
+    command = [sys.executable, str(tmp_path / "share" / "plugin"), "a.tif", "--options", "[1]"]
+    places = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    ended = subprocess.run(command, env=places, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "expected a JSON object" in ended.stderr
+    assert ended.returncode == 78
+
+
+def test_the_command_line_opens_the_window(monkeypatch):
+    called = []
+    monkeypatch.setattr(cli_window.subprocess, "call", lambda command: called.append(command) or 7)
+    assert cli.execute(["window", "a.tif", "--options", "{}"]) == 7
+    assert called == [[sys.executable, str(ROOT / "plugin"), "a.tif", "--options", "{}"]]
 
 
 NO_QT = 'sys.modules.update(dict.fromkeys(["PyQt5", "PyQt6"]))'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from zido.plugin.fields import Choice, Number, Text, Toggle, field_for
 from zido.plugin.form import FIRST, LEFT_OUT, Form
+from zido.plugin.plan_card import in_words_of_the_form
 from zido.plugin.qt import QtCore, QtGui, QtWidgets
 from zido.zido_core.catalog import MODELS
 from zido.zido_core.errors import InvalidOptions
@@ -147,6 +148,21 @@ def turn_wheel(widget):
         False,
     )
     QtWidgets.QApplication.sendEvent(widget, event)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            "a.tif exists; give --overwrite to replace it",
+            "a.tif exists; give \u201cReplace an existing output\u201d to replace it",
+        ),
+        ("try a smaller --tile-batch or --tile-size", "try a smaller \u201cTile batch\u201d or \u201cTile size\u201d"),
+        ("run `pip --version` or a--b", "run `pip --version` or a--b"),
+    ],
+)
+def test_messages_name_what_is_on_the_form(message, shown):
+    assert in_words_of_the_form(message) == shown
 
 
 def test_a_form_without_output_does_not_ask_for_it():

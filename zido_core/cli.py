@@ -16,6 +16,7 @@ from .cli_compare import compare
 from .cli_evaluate import evaluate
 from .cli_models import models
 from .cli_plugin import install_plugin
+from .cli_window import window
 from .errors import Cancelled, InvalidOptions
 from .interrupt import Interrupt, continue_text, stopped_text
 from .job import Cancelled as WasCancelled
@@ -213,6 +214,7 @@ def clean(places: tuple[str, ...], only_list: bool) -> int:
 
 app.add_command(models)
 app.add_command(install_plugin)
+app.add_command(window)
 
 
 @app.command(

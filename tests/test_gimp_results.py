@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,7 @@ def results(gimp: Gimp) -> dict[str, Any]:
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "somebody"
     Image.new("RGB", (16, 12), "teal").save(gimp.home / "artist.jpg", exif=exif)
+    shutil.rmtree(gimp.home / "gimp" / "plug-in-settings", ignore_errors=True)  # last values of other tests
     return gimp.run(SCRIPT)
 
 

@@ -13,7 +13,7 @@ TORCH = $(VENV)/.torch
 CORE = $(VENV)/.core
 DEV = $(VENV)/.dev
 
-.PHONY: help demo test test-hosts lint clean docs qgis-plugin gimp-plugin
+.PHONY: help demo test test-faults test-hosts lint clean docs qgis-plugin gimp-plugin
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,10 @@ test: lint ## check the code, then run all tests but those in other programs
 test-hosts: $(DEV) ## run the tests in the real QGIS, GIMP and Chromium, which .ci/hosts installs; fails without one
 	@ZIDO_REQUIRE_HOSTS=1 ZIDO_PYTHON="$(abspath $(BIN))/python" OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
 		$(BIN)/python -m pytest $(PYTEST_ARGS) --dist loadfile tests/test_qgis_*.py tests/test_gimp_*.py tests/test_browser_*.py
+
+test-faults: $(DEV) ## the long form of tests/faults: 10,000 damaged files, 210 kills, 120 full disks, 50,000 tiles
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} ZIDO_MUTANTS=10000 ZIDO_KILLS=210 ZIDO_DISKS=20 ZIDO_SOAK=50000 \
+		$(BIN)/python -m pytest -s tests/faults
 
 lint: $(DEV) ## ruff, import-linter, mypy
 	@$(BIN)/ruff check .

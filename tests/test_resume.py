@@ -22,7 +22,7 @@ from tests.conftest import UTM, smooth_pixels
 from tests.rasters import TILES, read
 from zido_core import cli, keeping, upscaling
 from zido_core.block_job import BlockJob
-from zido_core.errors import Cancelled, ConfigurationError, InvalidOptions, OutputFailed, OutputNotWritable
+from zido_core.errors import BadInput, Cancelled, ConfigurationError, InvalidOptions, OutputFailed, OutputNotWritable
 from zido_core.facts import Facts, load_facts, save_facts
 from zido_core.fingerprint import difference, identity
 from zido_core.job import CancelToken, Done, Progress
@@ -224,6 +224,27 @@ def test_what_is_finished_is_left_alone(upscaler, tmp_path, stopping) -> None:
             upscaler.upscale(source, tmp_path / name, **{**options, "seed": 1})
         assert not upscaler.upscale(source, tmp_path / name, **{**options, "seed": 1}, overwrite=True).skipped
     assert len(begun) == 6
+
+
+@pytest.mark.parametrize("half_gone", [False, True])
+def test_what_a_run_left_that_was_killed_at_its_very_end_goes(upscaler, source, tmp_path, half_gone: bool) -> None:
+    output = tmp_path / "out.tif"
+    upscaler.upscale(source, output, **OPTIONS, keep_work=True)
+    folder = WorkFolder(work_folder(output))
+    if half_gone:
+        (folder.path / "job.json").unlink()
+    assert upscaler.upscale(source, output, **OPTIONS, resume=True).skipped
+    assert not folder.path.exists()
+
+
+def test_a_file_that_is_damaged_behind_its_head_leaves_no_folder(upscaler, tmp_path) -> None:
+    source = tmp_path / "photo.png"
+    noise = np.random.default_rng(0).integers(0, 255, (80, 90, 3), np.uint8)
+    Image.fromarray(noise).save(source)
+    source.write_bytes(source.read_bytes()[:12_000])
+    with pytest.raises(BadInput):
+        upscaler.upscale(source, tmp_path / "out.tif", **OPTIONS)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 
 def test_cancelling_tells_how_to_go_on(upscaler, source, tmp_path) -> None:

@@ -71,11 +71,12 @@ class Undertaking:
             self._go_on()
 
     def tidy(self) -> None:
-        """Remove what a run left that was killed when its output was in place, but its work not yet removed."""
-        if not self.folder.exists or self._options.keep_work:
+        """Remove what a run left that was killed when its output was in place, and its work not yet removed."""
+        if not self.folder.path.is_dir() or self._options.keep_work:
             return
         with suppress(OutputNotWritable, ConfigurationError), self.folder.lock():  # unless it is somebody else's
-            if difference(self.folder.description().fingerprint, self.description.fingerprint) is None:
+            half_gone = not self.folder.exists  # the description is what goes first
+            if half_gone or not difference(self.folder.description().fingerprint, self.description.fingerprint):
                 self.folder.remove()
 
     @contextmanager

@@ -196,6 +196,7 @@ class Dialog(QtWidgets.QDialog):
         self.prompts.clear()
         self._use_prompts(None)
         self.progress.rest("")
+        self.plan_card.show_nothing("Working out what it will take…" if self.form.input.path else "")
 
     def _on_change(self) -> None:
         self._show_state()

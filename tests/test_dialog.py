@@ -107,6 +107,13 @@ def test_from_an_input_to_a_result(fake, dialog, scene, tmp_path):
     assert dialog.compare.view.second.path == str(out)
 
 
+def test_an_input_that_is_none_is_told_in_the_plan_and_in_the_picture(dialog, tmp_path):
+    dialog.open_input(str(tmp_path / "none.tif"))
+    assert dialog.plan_card.notes == "Working out what it will take…"
+    until(lambda: "none.tif does not exist" in dialog.plan_card.notes)
+    until(lambda: "none.tif does not exist" in dialog.compare.view.invitation)
+
+
 def test_progress_is_told_in_words_and_goes_on(fake, dialog, scene, tmp_path):
     ready(dialog, scene("hurries"), tmp_path / "out.tif")
     seen = []
@@ -540,8 +547,9 @@ def test_it_starts_as_a_program_and_ends_with_who_asks(tmp_path, example_raster)
     assert not (tmp_path / "a.json").exists()
 
 
-def test_what_pip_has_installed_finds_the_core_of_its_python(tmp_path):
+def test_what_pip_has_installed_finds_the_core_of_its_python(tmp_path, monkeypatch):
     """A wheel has the folder `plugin` in share/zido, and zido_core elsewhere."""
+    monkeypatch.delenv("QT_API", raising=False)
     shutil.copytree(ROOT / "plugin", tmp_path / "share" / "plugin")
     shutil.copy(ROOT / "__init__.py", tmp_path / "share")
     (tmp_path / "site").mkdir()
@@ -577,7 +585,8 @@ sys.meta_path.insert(0, Finder())
 @pytest.mark.parametrize(
     ("without", "words"), [(NO_QT, "pip install PyQt5"), (NO_LIBRARY, "PyQt5 does not load (libGL.so.1")]
 )
-def test_a_python_without_qt_says_what_to_do(without, words):
+def test_a_python_without_qt_says_what_to_do(without, words, monkeypatch):
+    monkeypatch.delenv("QT_API", raising=False)
     code = f"import runpy, sys\n{without}\nsys.argv = ['plugin', 'a.tif']\n"
     code += f"runpy.run_path({str(ROOT / 'plugin')!r}, run_name='__main__')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -398,6 +398,13 @@ def test_shards_that_begin_at_once_do_not_hurt_each_other(upscaler, source, tmp_
     assert output.read_bytes() == whole
 
 
+def test_the_plan_has_the_memory_of_all_processes(source, tmp_path) -> None:
+    from zido_core import plan
+
+    one, two, many = (plan(source, tmp_path / "o.tif", **QUICK, workers=count).memory_bytes for count in (1, 2, 99))
+    assert (two, many) == (2 * one, 4 * one)  # there are four blocks
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
 def test_shards_that_there_are_not(text: str) -> None:
     with pytest.raises(InvalidOptions, match="from 1/8 to 8/8"):

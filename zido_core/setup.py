@@ -164,7 +164,7 @@ class Setup:
             scale=self.options.scale,
             tiles=len(self.canvas.grid),
             tile_size=self.options.tile_size,
-            memory_bytes=self.memory,
+            memory_bytes=self.memory * self.processes,
             disk_bytes=0 if self.output is None else self.output.room + self.work_bytes,
             seconds=pace.expected(self.kind_of_work, self.work),
             output=None if self.output is None else str(self.output.path),
@@ -177,6 +177,12 @@ class Setup:
         """The options with all that this machine decided, for other processes that share the work; JSON-like."""
         decided = replace(self.asked, precision=self.options.precision, block_size=self.block_size)
         return decided.to_dict()
+
+    @property
+    def processes(self) -> int:
+        """How many share the memory of this machine; each card has its own."""
+        shared = self.options.device == "cpu" and self.options.dask is None and self.output is not None
+        return min(self.options.workers, len(self.blocks)) if shared else 1
 
     @property
     def kind_of_work(self) -> str:

@@ -295,7 +295,8 @@ class Upscaling:
             if self.setup.options.manifest is not None:
                 self.manifest.write(Path(self.setup.options.manifest))
             work = self.setup.work - self.earlier
-            pace.remember(self.setup.kind_of_work, work, sum(self.manifest.seconds.values()))
+            if self.setup.options.workers == 1 and self.setup.options.dask is None:
+                pace.remember(self.setup.kind_of_work, work, sum(self.manifest.seconds.values()))
         return self.manifest.record()
 
     def advance(self, work: int) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..errors import OutputFailed
 from ..raster.atomic import sync_folder
 from ..tiling.grid import Tile
-from .records import part_of
+from .records import part_of, told_if_full
 
 MAGIC = b"zido-array-1\n"
 CHUNK_ROWS = 128
@@ -44,7 +44,7 @@ def save_array(path: Path, array: NDArray[Any], **facts: Any) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
     try:
-        with part.open("wb") as file:
+        with told_if_full(path.parent, array.nbytes), part.open("wb") as file:
             file.write(MAGIC + _LENGTHS.pack(len(text), zlib.crc32(text)) + text)
             for rows in _chunks(array.shape[1]):
                 file.write(np.ascontiguousarray(array[:, rows]).data)

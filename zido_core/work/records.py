@@ -6,11 +6,13 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..raster.atomic import sync_folder
+from ..errors import ZidoError
+from ..raster.atomic import disk_full, is_disk_full, sync_folder
 
 
 def part_of(path: Path) -> Path:
@@ -18,12 +20,23 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.part-{secrets.token_hex(6)}")
 
 
+@contextmanager
+def told_if_full(folder: Path, coming: int) -> Iterator[None]:
+    """Say so, and how many bytes are missing, where a disk is full while this context lasts."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ZidoError) or not is_disk_full(error, folder):
+            raise
+        raise disk_full(folder, coming) from error
+
+
 def save_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a JSON object and its checksum; the file appears complete, and is on the disk when this returns."""
     text = json.dumps(record, indent=1)
     part = part_of(path)
     try:
-        with part.open("w", encoding="utf-8") as file:
+        with told_if_full(path.parent, len(text)), part.open("w", encoding="utf-8") as file:
             file.write(f"{zlib.crc32(text.encode()):08x}\n{text}\n")
             file.flush()
             os.fsync(file.fileno())
@@ -53,7 +66,7 @@ class Journal:
 
     def add(self, **entry: Any) -> None:
         """Append an entry, after a line break if a power cut left half a line."""
-        with self._path.open("ab") as file:
+        with told_if_full(self._path.parent, 0), self._path.open("ab") as file:
             torn = file.tell() > 0 and not self._ends_whole()
             file.write(b"\n" * torn + json.dumps(entry).encode() + b"\n")
             file.flush()

@@ -158,6 +158,7 @@ def test_resolving_leaves_nothing_open_but_what_the_input_or_machine_decides():
     open_still = {name for name in OPTIONS if getattr(resolved, name) is None}
     assert open_still == {
         "bands",
+        "dask",
         "block_size",
         "save_every",
         "dtype",

@@ -159,6 +159,10 @@ def test_resolving_leaves_nothing_open_but_what_the_input_or_machine_decides():
     assert open_still == {
         "bands",
         "dask",
+        "uncertainty",
+        "samples",
+        "report",
+        "report_boxes",
         "block_size",
         "save_every",
         "dtype",

@@ -155,7 +155,7 @@ class ModelDescriptor:
 
     picture_work: int = 7
     """Work besides the sampling, in looks of the denoiser at the canvas: words and hint 1, encoding about 2, decoding
-    about 4 (of Stable Diffusion's autoencoder and UNet, by their multiplications; its float32 makes up for the rest)."""
+    about 4 (Stable Diffusion's, by their multiplications; the autoencoder's float32 makes up for the rest)."""
 
     bytes_per_latent: int = 64_000
     """Working memory of the denoiser per latent pixel of a tile, in single precision; estimated from the widths of

@@ -73,7 +73,7 @@ def _work(files: Sequence[Path], outputs: Path, report) -> None:
         signal.alarm(SECONDS)
         with (outputs.parent / "stderr").open("w+") as stream:
             os.dup2(stream.fileno(), 2)
-            sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+            sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
             try:
                 code = cli.execute([str(path), "-o", str(outputs / "out.tif"), "--device", "cpu", "--quiet"])
             except BaseException:

@@ -116,7 +116,9 @@ def quiet_stderr(messages: list[str]) -> Iterator[None]:
             os.close(saved)
             file.seek(0)
             for line in file:
-                if line.startswith((b"Warning: ", b"Error: ", b"UnicodeDecodeError: ")):
+                if line.startswith(b"UnicodeDecodeError: "):
+                    messages.append("a text in the file is not UTF-8")
+                elif line.startswith((b"Warning: ", b"Error: ")):
                     messages.append(one_line(line.decode("utf-8", "replace")))
                 else:
                     os.write(2, line)

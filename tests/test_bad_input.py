@@ -289,7 +289,6 @@ def test_an_interrupted_process_leaves_nothing(make_raster, tmp_path: Path) -> N
         assert process.stdout is not None
         while '"progress"' not in process.stdout.readline():
             assert process.poll() is None
-        assert list(folder.iterdir()) != []  # it has begun
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130

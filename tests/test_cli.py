@@ -45,9 +45,7 @@ def pipeline(monkeypatch):
         fake.calls.append((src, dst, options))
         if src in fake.errors:
             raise fake.errors[src]
-        output = (
-            dst if dst and not os.path.isdir(dst) else os.path.join(dst or "", Path(src).stem + "_x4.tif")
-        )
+        output = dst if dst and not os.path.isdir(dst) else os.path.join(dst or "", Path(src).stem + "_x4.tif")
         on_event(dataclasses.replace(PLAN, output=output))
         on_event(Stage(name="denoising"))
         on_event(Warning(message="a tile is flat"))
@@ -94,11 +92,14 @@ def test_every_option_reaches_the_pipeline(pipeline, spec):
         "priors": "gsp,rap",
         "structure_levels": "2",
         "device": "cpu",
+        "report_boxes": "1,2,30,40",
+        "dask": "tcp://host:8786",
     }
+    needs = {"samples": ["--uncertainty", "u.tif"], "report_boxes": ["--report", "r.html"]}
     by_kind = {bool: "", int: "40", float: "2", str: spec.choices[-1] if spec.choices else "text"}
     sample = by_name.get(spec.name, by_kind[spec.kind])
     arguments = [spec.flag] if spec.kind is bool else [spec.flag, sample]
-    assert cli.execute(["a.tif", *arguments]) == 0
+    assert cli.execute(["a.tif", *arguments, *needs.get(spec.name, [])]) == 0
     if spec.name != "dry_run":
         expected = spec.convert(True if spec.kind is bool else sample)
         assert getattr(pipeline.calls[0][2], spec.name) == expected
@@ -246,9 +247,7 @@ def test_the_help_shows_every_option_main_ones_first(capsys):
     assert cli.execute(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(spec.flag in text for spec in OPTIONS.values())
-    assert (
-        text.index("--scale") < text.index("Advanced:") < text.index("--tile-batch") < text.index("Commands:")
-    )
+    assert text.index("--scale") < text.index("Advanced:") < text.index("--tile-batch") < text.index("Commands:")
 
 
 def test_no_arguments_show_the_help(capsys):

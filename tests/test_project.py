@@ -50,9 +50,11 @@ def test_version_has_one_source(wheel: zipfile.ZipFile, pyproject: dict) -> None
     assert plugin_metadata()["version"] == zido_core.__version__
 
 
-def test_wheel_holds_the_core_with_its_weights_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_wheel_holds_the_core_with_its_weights_and_what_hosts_are_given(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert {name.partition("/")[0] for name in names} == {"zido_core"}
+    shared = {name for name in names if name.startswith("zido-") and ".data/data/share/zido/" in name}
+    assert {name.partition("/")[0] for name in names - shared} == {"zido_core"}
+    assert {name.partition("share/zido/")[2].partition("/")[0] for name in shared} >= {"plugin", "qgis", "gimp"}
     assert {"zido_core/weights/mini.safetensors", "zido_core/weights/mini.json"} <= names
     assert "zido_core/py.typed" in names
     assert not [name for name in names if "__pycache__" in name]

@@ -159,12 +159,12 @@ class TestPlaces:
     def test_missing_files_are_named_with_the_command_that_gets_them(self, place):
         with pytest.raises(ModelMissing, match=r"its files are not in .*; run `zido models get zido`.* --model-dir"):
             resolve(describe("zido"))
-        model = a_model(a_file("a.json"), a_file("b.json"))
-        put(place, model.files[0])
-        with pytest.raises(
-            ModelMissing, match=r"1 of 2 files are not in .*models \(b.json\); run `zido models get tiny`"
-        ):
-            resolve(model)
+        for sources, command in (((), "import FOLDER tiny"), (("https://host/b",), "get tiny")):
+            model = a_model(a_file("a.json", *sources), a_file("b.json", *sources))
+            put(place, model.files[0])
+            told = rf"1 of 2 files are not in .*models \(b.json\); run `zido models {command}`"
+            with pytest.raises(ModelMissing, match=told):
+                resolve(model)
 
     def test_a_complete_model_is_found(self, place):
         model = a_model(a_file("a.safetensors"))

@@ -209,4 +209,4 @@ def _sha256_on(card: str | None) -> str | None:
     if card is None:
         return None
     content = json.loads((PACKAGE / card).read_text(encoding="utf-8"))
-    return str(content["sha256"])
+    return str(content["sha256"]).removeprefix("sha256:")

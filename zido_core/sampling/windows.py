@@ -108,10 +108,7 @@ def _ring(offsets: Sequence[int], length: int, side: int, draw: int) -> list[tup
         return [(0, 0)]
     count = -(-length // side)
     moved = [(draw + i * length // count) % length for i in range(count)]
-    return [
-        (offset, min(range(len(offsets)), key=lambda i: _apart(offset, offsets[i], length)))
-        for offset in moved
-    ]
+    return [(offset, min(range(len(offsets)), key=lambda i: _apart(offset, offsets[i], length))) for offset in moved]
 
 
 def _apart(a: int, b: int, length: int) -> int:

@@ -192,6 +192,18 @@ def test_folder_without_permission(tmp_path, monkeypatch):
         choose(describe(), tmp_path / "a.tif")
 
 
+def test_a_trial_that_another_machine_took_away_is_no_fault(tmp_path, monkeypatch):
+    """Two machines of a cluster may give shards of one output the same process number."""
+    touch = Path.touch
+
+    def race(self, *given, **named):
+        touch(self, *given, **named)
+        self.unlink()
+
+    monkeypatch.setattr(Path, "touch", race)
+    assert choose(describe(), tmp_path / "a.tif").path == tmp_path / "a.tif"
+
+
 def test_room_is_checked_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 10**9))
     size = Size(40_000, 40_000)

@@ -166,7 +166,7 @@ def _check_place(spec: OutputSpec, source: Path | None) -> None:
     trial = part.path.with_name(part.path.name + ".aux.xml")
     try:
         trial.touch()
-        trial.unlink()
+        trial.unlink(missing_ok=True)  # shards on two machines may have the same process number, and so the same trial
     except OSError as error:
         why = error.strerror or error
         raise OutputNotWritable(f"cannot write {path}: {why}; choose another output") from error

@@ -164,7 +164,7 @@ class TestContrast:
         recipe = replace(RECIPE, batch=8, decay="none")
         tints = np.random.default_rng(0).integers(0, 200, (16, 1, 1, 3))
         frames = tuple((frame // 5 + tint).astype(np.uint8) for frame, tint in zip(images.frames, tints, strict=False))
-        pictures = Images(frames, (False,) * 16, ("",) * 16)
+        pictures = Images(frames, ("",) * 16)
         halves = [pictures.select(list(range(8))), pictures.select(list(range(8, 16)))]
         batches = [batch_of(half, MIXTURE, recipe, 0) for half in halves]
         progress, generator = start(objective, recipe), torch.Generator().manual_seed(0)

@@ -16,7 +16,7 @@ from zido_core.training.data import Images, Mixture, draw_pair
 from zido_core.training.degrade import DEGRADATIONS, LEVELS, degrade, reduce
 from zido_core.training.export import export
 from zido_core.training.objective import CoarseObjective, RefinerObjective, psnr
-from zido_core.training.train import Recipe, batch_of, rate_at, train
+from zido_core.training.train import Recipe, batch_of, main, rate_at, start, train
 
 SMALL = Mixture(size=8, margin=2)
 
@@ -126,6 +126,19 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(images, tmp_path):
         weights[name] = torch.load(tmp_path / name / "coarse.pt", weights_only=True)["average"]
     for name, value in weights["whole"].items():
         assert torch.equal(value, weights["resumed"][name]), name
+
+
+def test_a_model_is_trained_further_from_another_runs_weights(images, folder, tmp_path, monkeypatch, capsys):
+    first = Recipe(stage="coarse", steps=4, batch=2, warmup=2)
+    list(train(CoarseObjective(), images, SMALL, first, tmp_path))
+    known = torch.load(tmp_path / "coarse.pt", weights_only=True)["average"]
+    begun = start(CoarseObjective(), first, weights=known)
+    assert all(torch.equal(value, known[name]) for name, value in begun.average.state_dict().items())
+    given = ["coarse", "--data", str(folder), "--out", str(tmp_path / "on"), "--steps", "1", "--batch", "1"]
+    monkeypatch.setattr("sys.argv", ["train", *given, "--start", str(tmp_path / "coarse.pt")])
+    main()
+    told = torch.load(tmp_path / "on/coarse.pt", weights_only=True)["recipe"]["start"]
+    assert told == hashlib.sha256((tmp_path / "coarse.pt").read_bytes()).hexdigest()
 
 
 def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path):

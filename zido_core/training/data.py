@@ -32,10 +32,11 @@ class Mixture:
 
     size: int = 48
     """Side of the input crops in pixels; the truth is four times as large."""
-    shares: tuple[float, ...] = (0.5, 0.16, 0.12, 0.1, 0.12)
+    shares: tuple[float, ...] = (0.4, 0.17, 0.15, 0.14, 0.14)
     """Share of each of ``DEGRADATIONS``, in their order; sums to 1."""
     reduction: tuple[float, float] = (1.0, 4.0)
-    """Aerial frames are reduced by a random factor of this range first: they show centimetres, rasters metres."""
+    """Frames are reduced by a random factor of this range first: large ones are soft, and aerial ones show centimetres
+    where rasters show metres."""
     flat: float = 3.0
     """Crops whose standard deviation is below this (of 255) are mostly skipped."""
     keep_flat: float = 0.25
@@ -50,8 +51,6 @@ class Images:
 
     frames: tuple[NDArray[np.uint8], ...]
     """(h, w, 3) each."""
-    aerial: tuple[bool, ...]
-    """Whether the frame lies in a folder named ``aerial``."""
     names: tuple[str, ...] = field(repr=False)
     """Path of each below the folder."""
 
@@ -62,8 +61,7 @@ class Images:
         if not paths:
             raise FileNotFoundError(f"no images below {folder}: expected {', '.join(sorted(SUFFIXES))}")
         frames = tuple(np.asarray(Image.open(p).convert("RGB")) for p in paths)
-        aerial = tuple("aerial" in p.relative_to(folder).parts for p in paths)
-        return cls(frames, aerial, tuple(p.relative_to(folder).as_posix() for p in paths))
+        return cls(frames, tuple(p.relative_to(folder).as_posix() for p in paths))
 
     def split(self, every: int) -> tuple[Images, Images]:
         """All but every n-th image, and every n-th image (held out to watch the training)."""
@@ -75,7 +73,6 @@ class Images:
         """The images of these indexes."""
         return Images(
             tuple(self.frames[i] for i in indexes),
-            tuple(self.aerial[i] for i in indexes),
             tuple(self.names[i] for i in indexes),
         )
 
@@ -100,8 +97,9 @@ def draw_crop(images: Images, side: int, mixture: Mixture, rng: np.random.Genera
     while True:
         index = rng.integers(len(images.frames))
         frame = images.frames[index]
-        most = min(mixture.reduction[1] if images.aerial[index] else 1.5, min(frame.shape[:2]) / side)
-        factor = float(np.exp(rng.uniform(0, np.log(max(most, 1.0)))))
+        least, most = mixture.reduction
+        most = max(least, min(most, min(frame.shape[:2]) / side))
+        factor = float(np.exp(rng.uniform(np.log(least), np.log(most))))
         extent = min(round(side * factor), *frame.shape[:2])
         row = rng.integers(frame.shape[0] - extent + 1)
         col = rng.integers(frame.shape[1] - extent + 1)

@@ -37,11 +37,15 @@ class Objective(Protocol):
         ...
 
 
-def stack(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
-    """Images (n, 3, h, w) and truths (n, 3, 4h, 4w)."""
-    return torch.from_numpy(np.stack([p.image for p in pairs])), torch.from_numpy(
-        np.stack([p.truth for p in pairs])
-    )
+def stack(pairs: Sequence[Pair], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Images (n, 3, h, w) and truths (n, 3, 4h, 4w), where the network computes."""
+    images, truths = np.stack([pair.image for pair in pairs]), np.stack([pair.truth for pair in pairs])
+    return torch.from_numpy(images).to(device), torch.from_numpy(truths).to(device)
+
+
+def place_of(network: nn.Module) -> torch.device:
+    """The device that a network computes on."""
+    return next(network.parameters()).device
 
 
 def enlarge(image: Tensor) -> Tensor:
@@ -80,7 +84,7 @@ class CoarseObjective:
         return Coarse()
 
     def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
-        image, truth = stack(pairs)
+        image, truth = stack(pairs, place_of(network))
         detail = detail_of(image, truth)
         out: CoarseOutput = network(image)
         missed = (detail - out.residual).abs()
@@ -92,7 +96,7 @@ class CoarseObjective:
     def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
         figures = {}
         for degradation, pairs in zip(DEGRADATIONS, held_pairs(held, mixture, seed, 24), strict=True):
-            image, truth = stack(pairs)
+            image, truth = stack(pairs, place_of(network))
             detail = detail_of(image, truth)
             with torch.no_grad():
                 out: CoarseOutput = network(image)
@@ -115,8 +119,8 @@ class RefinerObjective:
     largest = 5.0
     """Detail beyond so many amplitudes is cut: a few outliers would rule the loss."""
 
-    def __init__(self, *, coarse: Path) -> None:
-        self.coarse = Coarse()
+    def __init__(self, *, coarse: Path, device: torch.device | str = "cpu") -> None:
+        self.coarse = Coarse().to(device)
         self.coarse.load_state_dict(torch.load(coarse, weights_only=True, map_location="cpu")["average"])
         self.coarse.requires_grad_(False)
         self.tagger = SceneTagger()
@@ -127,21 +131,22 @@ class RefinerObjective:
 
     def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
         image, target, condition, _ = self.prepare(pairs)
+        place = place_of(network)
         levels = self.levels_of(image)
         heard = torch.rand(len(levels), 1, generator=generator) >= self.no_prompt
         levels = levels * heard * (torch.rand(levels.shape, generator=generator) >= self.no_tag)
         # Stratified times: one in each n-th of the schedule.
         spread = torch.rand(len(levels), generator=generator)
         times = ((torch.arange(len(levels)) + spread) / len(levels) * 1000).long().clamp(0, 999)
-        noise = torch.randn(target.shape, generator=generator)
-        signal = self.schedule.alphas_cumprod[times].sqrt().view(-1, 1, 1, 1).float()
-        sigma = (1 - self.schedule.alphas_cumprod[times]).sqrt().view(-1, 1, 1, 1).float()
-        predicted = network(signal * target + sigma * noise, times, condition, levels)
+        noise = torch.randn(target.shape, generator=generator).to(place)
+        signal = self.schedule.alphas_cumprod[times].sqrt().view(-1, 1, 1, 1).float().to(place)
+        sigma = (1 - self.schedule.alphas_cumprod[times]).sqrt().view(-1, 1, 1, 1).float().to(place)
+        predicted = network(signal * target + sigma * noise, times.to(place), condition, levels.to(place))
         return F.mse_loss(predicted, signal * noise - sigma * target)
 
     def prepare(self, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor, Tensor, CoarseOutput]:
         """Images, normalised detail, condition maps, and the coarse output."""
-        image, truth = stack(pairs)
+        image, truth = stack(pairs, place_of(self.coarse))
         with torch.no_grad():
             out: CoarseOutput = self.coarse(image)
             missed = detail_of(image, truth) - out.residual
@@ -151,7 +156,7 @@ class RefinerObjective:
     def levels_of(self, image: Tensor) -> Tensor:
         """(n, vocabulary): the tagger's levels of whole crops (n, 3, h, w)."""
         levels = torch.zeros(len(image), len(VOCABULARY))
-        for row, crop in zip(levels, image.numpy(), strict=True):
+        for row, crop in zip(levels, image.cpu().numpy(), strict=True):
             (prompt,) = self.tagger.tag(crop, [Tile.whole(Size(*crop.shape[-2:]))])
             for token, level in zip(*encode(prompt), strict=True):
                 row[token] = level
@@ -162,12 +167,14 @@ class RefinerObjective:
         figures = {}
         for degradation, pairs in zip(DEGRADATIONS, held_pairs(held, mixture, seed, 12), strict=True):
             image, target, condition, out = self.prepare(pairs)
-            detail = detail_of(image, stack(pairs)[1])
-            latents = torch.randn(target.shape, generator=torch.Generator().manual_seed(seed))
-            levels = self.levels_of(image)
+            place = place_of(network)
+            detail = detail_of(image, stack(pairs, place)[1])
+            latents = torch.randn(target.shape, generator=torch.Generator().manual_seed(seed)).to(place)
+            levels = self.levels_of(image).to(place)
             with torch.no_grad():
                 for index, time in enumerate(self.schedule.timesteps):
-                    prediction = network(latents, torch.full((len(image),), int(time)), condition, levels)
+                    times = torch.full((len(image),), int(time), device=place)
+                    prediction = network(latents, times, condition, levels)
                     latents = self.schedule.step(prediction, index, latents)
             sampled = latents * out.amplitude
             for fidelity in (0.0, 0.5):

@@ -4,7 +4,8 @@
     python -m zido_core.training.train refiner --data FOLDER --out RUN
 
 Both resume from ``RUN`` when it holds a checkpoint. A run is reproducible: step ``i`` draws its batch from
-(seed, stage, i), so a resumed run sees what an uninterrupted one would have seen.
+(seed, stage, i), so a resumed run sees what an uninterrupted one would have seen. ``--start`` begins a run with the
+weights of another, which is how a model is trained further.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..content_hash import sha256_of
 from .data import Images, Mixture, Pair, draw_pair
 from .objective import CoarseObjective, Objective, RefinerObjective
 
@@ -62,6 +64,8 @@ class Recipe:
     """Networks compute in bfloat16; on a CPU that is no good to convolutions whose maps are one pixel."""
     seed: int = 0
     """Root of every draw."""
+    start: str | None = None
+    """Hash of the checkpoint whose averaged weights the run began with; None: it began with random ones."""
 
 
 @dataclass
@@ -116,10 +120,14 @@ def train(
     out: Path,
     device: torch.device | str = "cpu",
     draw: Draw = batch_of,
+    weights: Mapping[str, torch.Tensor] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Train until ``recipe.steps``; yield a log record every 50 steps and save every 200."""
+    """Train until ``recipe.steps``; yield a log record every 50 steps and save every 200.
+
+    ``weights``: what a fresh run begins with, instead of random ones.
+    """
     training, held = images.split(every=20)
-    progress = start(objective, recipe, device)
+    progress = start(objective, recipe, device, weights)
     checkpoint = out / f"{recipe.stage}.pt"
     if checkpoint.exists():
         progress.load(checkpoint)
@@ -141,10 +149,17 @@ def train(
             progress.save(checkpoint, recipe)
 
 
-def start(objective: Objective, recipe: Recipe, device: torch.device | str = "cpu") -> Progress:
-    """Fresh network, its average and its optimiser; what an objective has frozen is left out."""
+def start(
+    objective: Objective,
+    recipe: Recipe,
+    device: torch.device | str = "cpu",
+    weights: Mapping[str, torch.Tensor] | None = None,
+) -> Progress:
+    """Network, its average and its optimiser; what an objective has frozen is left out."""
     torch.manual_seed(recipe.seed)
     network, average = objective.network(), objective.network()
+    if weights is not None:
+        network.load_state_dict(weights)
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     network, average = network.to(device), average.to(device)
@@ -196,6 +211,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=default["batch"])
     parser.add_argument("--learning-rate", type=float, default=default["learning_rate"])
     parser.add_argument("--seed", type=int, default=default["seed"])
+    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="another run's, to train it further")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(
@@ -204,12 +221,17 @@ def main() -> None:
         batch=chosen.batch,
         learning_rate=chosen.learning_rate,
         seed=chosen.seed,
+        start=chosen.start and sha256_of(chosen.start),
     )
+    weights = None
+    if chosen.start is not None:
+        weights = torch.load(chosen.start, weights_only=True, map_location="cpu")["average"]
     objective: Objective = CoarseObjective()
     if recipe.stage == "refiner":
-        objective = RefinerObjective(coarse=chosen.out / "coarse.pt")
+        objective = RefinerObjective(coarse=chosen.out / "coarse.pt", device=chosen.device)
     with (chosen.out / f"{recipe.stage}.jsonl").open("a") as log:
-        for record in train(objective, Images.read(chosen.data), Mixture(), recipe, chosen.out):
+        images = Images.read(chosen.data)
+        for record in train(objective, images, Mixture(), recipe, chosen.out, chosen.device, weights=weights):
             log.write(json.dumps(record) + "\n")
             log.flush()
             print(record, flush=True)

@@ -23,6 +23,7 @@ from zido_core.evaluate.cases import Case, cases, given_input, read_truth, truth
 from zido_core.evaluate.evaluation import Evaluation
 from zido_core.evaluate.meter import measured
 from zido_core.evaluate.methods import Loaded, parse_method, parse_methods
+from zido_core.evaluate.mixed import mixed_cases
 from zido_core.evaluate.protocols import STABLESR, ZIDO, choose_protocol
 from zido_core.evaluate.scores import METRICS, Metric, delta_e, scores_of
 from zido_core.evaluate.tags import TagCounts, count_tags, histogram
@@ -145,6 +146,50 @@ def test_inputs_are_made_by_the_degradations_of_the_training(example_photo, degr
     np.testing.assert_array_equal(case.numbers, np.rint(expected.transpose(2, 0, 1) * 255))
     np.testing.assert_array_equal(case.numbers, again.numbers)
     assert case.numbers.dtype == np.uint8
+
+
+class TestMixedScenes:
+    """Four images share a scene, each degraded another way."""
+
+    @pytest.fixture
+    def four(self, tmp_path) -> list[tuple[str, Path]]:
+        rng = np.random.default_rng(3)
+        for name in "abcde":
+            side = 20 if name == "e" else 64
+            Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)).save(tmp_path / f"{name}.png")
+        return truths([str(tmp_path)])
+
+    def test_every_image_is_once_in_every_quadrant(self, four):
+        failed = []
+        protocol = choose_protocol("zido", crop=64, mixed=True)
+        found = mixed_cases(four, protocol, lambda name, error: failed.append(name))
+        assert failed == ["e.png"]
+        assert [case.truth.name for case in found] == [
+            " + ".join(f"{name}.png" for name in names) for names in ("abcd", "bcda", "cdab", "dabc")
+        ]
+        truth, quarter = read_truth(*four[2], choose_protocol("zido", crop=32)), found[0]
+        np.testing.assert_array_equal(quarter.truth.image[:, 32:, :32], truth.image)
+        expected = degrade(truth.image.transpose(1, 2, 0), "medium", protocol.random("c.png", "medium"))
+        np.testing.assert_array_equal(quarter.numbers[:, 8:, :8], np.rint(expected.transpose(2, 0, 1) * 255))
+        assert quarter.numbers.dtype == np.uint8
+
+    @pytest.mark.parametrize(
+        ("crop", "count", "message"),
+        [(None, 5, "give --crop 384"), (44, 5, "a multiple of 8"), (64, 3, "3 images can be used; .* needs 4")],
+    )
+    def test_what_cannot_be_mixed_is_explained(self, four, crop, count, message):
+        protocol = choose_protocol("zido", crop=crop, mixed=True)
+        with pytest.raises((InvalidOptions, BadInput), match=message):
+            mixed_cases(four[:count], protocol, lambda name, error: None)
+
+    def test_from_the_command_line(self, four, capsys):
+        folder = str(four[0][1].parent)
+        assert cli.execute(["evaluate", folder, "--mixed", "--crop", "64", "-m", "bicubic,lanczos", "-q"]) == 3
+        printed = capsys.readouterr()
+        assert "mixed, 4 images" in printed.out
+        assert "e.png" in printed.err
+        assert cli.execute(["evaluate", folder, "--mixed", "--lr", folder]) == InvalidOptions.exit_code
+        assert "leave --degradation and --lr out" in capsys.readouterr().err
 
 
 def test_noise_belongs_to_the_image_the_degradation_and_the_seed():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .errors import OutputNotWritable
+from .errors import InvalidOptions, OutputNotWritable
 from .runner import OK, SOME_FAILED
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ METHODS = "bicubic,lanczos,mini:fidelity=1,mini"
 )
 @click.option("--protocol", default="zido", metavar="zido|stablesr", help="whole images in RGB, or 512 crops in Y")
 @click.option("--degradation", metavar="LIST", help="clean, light, medium, heavy, sensor; default: the protocol's")
+@click.option("--mixed", is_flag=True, help="scenes of four images each, degraded four ways; needs --crop")
 @click.option("--lr", metavar="DIR", help="take the inputs from this folder (same names, x4 after them allowed)")
 @click.option("--scale", type=int, help="factor, 2 to 8 [4]")
 @click.option("--crop", type=int, help="use the middle square of so many pixels of each image")
@@ -59,6 +60,7 @@ def evaluate(
     methods: tuple[str, ...],
     protocol: str,
     degradation: str | None,
+    mixed: bool,
     lr: str | None,
     scale: int | None,
     crop: int | None,
@@ -88,10 +90,14 @@ def evaluate(
     targets = {kind: Path(name) for kind, name in named.items() if name}
     for target in targets.values():
         records.check_writable(target, overwrite=overwrite)
+    if mixed and (degradation or lr):
+        raise InvalidOptions("--mixed makes its own inputs; leave --degradation and --lr out")
     degradations = [word.strip() for word in (degradation or "").split(",") if word.strip()]
     evaluation = Evaluation(
         methods=parse_methods(methods or (METHODS,)),
-        protocol=choose_protocol(protocol, crop=crop, degradations=degradations, scale=scale, seed=seed),
+        protocol=choose_protocol(
+            protocol, crop=crop, degradations=degradations, scale=scale, seed=seed, mixed=mixed
+        ),
         device=device,
         runs=runs,
         tags=tags or histogram is not None,

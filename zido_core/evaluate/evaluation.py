@@ -19,6 +19,7 @@ from .cases import Case, cases, truths
 from .learned import Available, load_available
 from .meter import measured
 from .methods import Enlarged, Loaded, Method, MethodSpec, Model
+from .mixed import mixed_cases
 from .protocols import Protocol
 from .scores import METRICS, Metric, scores_of
 from .tags import TagCounts, count_tags
@@ -104,13 +105,27 @@ class Evaluation:
         loaded = Loaded(scale=self.protocol.scale, seed=self.protocol.seed, device=chosen)
         methods = {spec.label: loaded.method(spec) for spec in self.methods}
         self.weights, self._learned = loaded.weights, load_available(chosen)
+        for case in self._cases(found, lr_folder):
+            try:
+                self._count_tags(case, loaded)
+                yield from self._results(case, methods, chosen)
+            except ZidoError as error:
+                self._failed(case.truth.name, error)
+
+    def _cases(self, found: Sequence[tuple[str, Path]], lr_folder: Path | None) -> Iterator[Case]:
+        """All inputs, one after the other."""
+        if self.protocol.mixed:
+            yield from mixed_cases(found, self.protocol, self._failed)
+            return
         for name, path in found:
             try:
-                for case in cases(name, path, self.protocol, lr_folder):
-                    self._count_tags(case, loaded)
-                    yield from self._results(case, methods, chosen)
+                yield from cases(name, path, self.protocol, lr_folder)
             except ZidoError as error:
-                self.failures.append(Failure(image=name, method="", error=error))
+                self._failed(name, error)
+
+    def _failed(self, name: str, error: ZidoError) -> None:
+        """Note an image that cannot be used."""
+        self.failures.append(Failure(image=name, method="", error=error))
 
     @property
     def metrics(self) -> dict[str, Metric]:

@@ -42,6 +42,9 @@ class Protocol:
     scale: int = 4
     """Factor of enlargement."""
 
+    mixed: bool = False
+    """Whether four images share a scene, each degraded another way, instead of ``degradations`` of every image."""
+
     seed: int = 0
     """Of noise, kernels and qualities of the degradations, together with the image's name."""
 
@@ -54,6 +57,7 @@ class Protocol:
             "crop": self.crop,
             "degradations": list(self.degradations),
             "scale": self.scale,
+            "mixed": self.mixed,
             "seed": self.seed,
         }
 
@@ -101,6 +105,7 @@ def choose_protocol(
     degradations: Sequence[str] = (),
     scale: int | None = None,
     seed: int | None = None,
+    mixed: bool = False,
 ) -> Protocol:
     """The protocol of that name, changed where something is given; it then says so in its title."""
     if name not in PROTOCOLS:
@@ -108,6 +113,7 @@ def choose_protocol(
     protocol = PROTOCOLS[name]
     wanted = _known(degradations) or None
     given: dict[str, Any] = {"crop": crop, "degradations": wanted, "scale": scale, "seed": seed}
+    given["mixed"] = mixed or None
     changed = {
         key: value for key, value in given.items() if value is not None and value != getattr(protocol, key)
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,16 +15,18 @@ from PIL import Image
 from tests import tiny_diffusion
 from tests.tiny_captioners import write_captioner
 from zido_core import cli, pipeline
-from zido_core.backbones.regional import Regional, view_of
+from zido_core.backbones.regional import Regional
+from zido_core.blocks import canvas_of, layout_of
 from zido_core.catalog import describe
 from zido_core.errors import InvalidOptions, ModelMissing
 from zido_core.options import Options, resolve
 from zido_core.pipeline import Upscaler, tag, upscale
 from zido_core.prompts.base import Prompt
 from zido_core.prompts.caption import CaptionTagger
+from zido_core.render import render, work_of
 from zido_core.sampling.samplers import sampler_for
 from zido_core.sampling.schedule import first_step
-from zido_core.tiling.grid import Size, Tile, even_grid
+from zido_core.tiling.grid import Size, Tile, even_grid, view_of
 from zido_core.tiling.noise import START, position_noise
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -186,6 +189,26 @@ def test_the_view_has_the_shape_of_the_whole_and_the_area_of_a_tile(canvas, expe
     assert view == expected
     if canvas.height > 8:
         assert view.height * view.width <= 128**2
+
+
+@pytest.mark.parametrize(("priors", "prompt"), [("none", HOUSES), ("gsp,rap", HOUSES), ("rap", "")])
+def test_progress_has_what_the_network_looks_at_besides_the_tiles(upscalers, picture, monkeypatch, priors, prompt):
+    backbone, told, looked = upscalers["c-upscale-sd15"].backbone, [], []
+    predict = type(backbone).predict
+    monkeypatch.setattr(
+        type(backbone), "predict", lambda self, *crops: looked.append(crops[1].numel() // 4) or predict(self, *crops)
+    )
+    options = resolve(
+        Options(model="c-upscale-sd15", priors=priors, prompt=prompt, **QUICK), backbone.descriptor, "photo"
+    )
+    canvas = canvas_of(Size(40, 56), tile=16, overlap=8, multiple=8, pixels_per_latent=Fraction(2))
+    (block,) = layout_of(canvas, 1024)
+    image = picture.transpose(2, 0, 1).astype(np.float32) / 255
+    render(backbone, image, block, [Prompt(text=prompt, whole=prompt)] * len(block.grid), options, told.append)
+    decoding = backbone.descriptor.picture_work * 20 * 28
+    assert sum(told) == work_of(block, options)
+    sampling = sum(told) - decoding
+    assert sum(looked) == sampling if prompt else sum(looked) < sampling  # without words there is nothing to look with
 
 
 @pytest.mark.parametrize("cut", [True, False])

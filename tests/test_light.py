@@ -19,9 +19,7 @@ LIGHT = (
 
 def run_blocked(code: str, blocked: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     """Run code where importing any of the blocked packages raises ImportError."""
-    prologue = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules.update(dict.fromkeys({blocked!r}))\n"
-    )
+    prologue = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules.update(dict.fromkeys({blocked!r}))\n"
     return subprocess.run(
         [sys.executable, "-c", prologue + code], capture_output=True, text=True, check=False, timeout=60
     )
@@ -75,3 +73,9 @@ def test_public_names_are_listed_and_unknown_ones_refused():
     assert zido_core.Options is Options
     with pytest.raises(AttributeError, match="no attribute 'upscal'"):
         _ = zido_core.upscal
+
+
+def test_the_embedded_model_does_without_diffusers_and_transformers():
+    """Importing them takes seconds, of which a preview would notice nothing but the wait."""
+    ended = run_blocked("import zido_core.pipeline, zido_core.backbones.mini", ("diffusers", "transformers"))
+    assert ended.returncode == 0, ended.stderr

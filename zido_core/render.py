@@ -20,7 +20,7 @@ from .blocks import Block
 from .catalog import describe
 from .keeping import Keeper, Slot
 from .options import ResolvedOptions
-from .priors import steered
+from .priors import look_work, steered
 from .prompts.base import Prompt, Tag
 from .prompts.vocabulary import phrases
 from .sampling.batches import tile_batch, workers
@@ -78,7 +78,8 @@ def _picture_work(block: Block, options: ResolvedOptions) -> int:
 def _sampling_work(block: Block, options: ResolvedOptions, start: int, stop: int) -> int:
     """What the network computes in these steps."""
     windows, tile = windows_of(block, options), block.grid.tile
-    return sum(len(windows.at(step)) for step in range(start, stop)) * _passes(options) * tile.height * tile.width
+    looks = sum(len(windows.at(step)) for step in range(start, stop)) * _passes(options)
+    return looks * tile.height * tile.width + (stop - start) * look_work(block.grid.canvas, options)
 
 
 def render(
@@ -112,7 +113,8 @@ def render(
         start, latents = keeper.kept((backbone.latent_channels, *block.grid.canvas), backbone.device) or (first, None)
         if latents is None:
             latents = _start_of(backbone, clean, scheduler, noise, options)
-        advance(_sampling_work(block, options, first, start))
+        sampling = _Share(advance, _sampling_work(block, options, first, options.steps))
+        sampling.add(_sampling_work(block, options, first, start))
         embedded = all(file.embedded for file in backbone.descriptor.files)
 
         def on_step(step: int, latents: torch.Tensor) -> None:
@@ -122,7 +124,15 @@ def render(
                 on_image(lambda: backbone.decode(condition, latents, fidelity=shown))
 
         with steered(
-            backbone, condition, bank.prompts, options, sampler=scheduler, clean=clean, origin=block.origin, first=first
+            backbone,
+            condition,
+            bank.prompts,
+            options,
+            sampler=scheduler,
+            clean=clean,
+            origin=block.origin,
+            first=first,
+            on_work=sampling.add,
         ) as network:
             latents = denoise(
                 latents,
@@ -138,8 +148,9 @@ def render(
                 noise=noise,
                 start=start,
                 on_step=on_step,
-                on_tiles=lambda count: advance(count * per_window),
+                on_tiles=lambda count: sampling.add(count * per_window),
             )
+        sampling.complete()
     enlarged = backbone.decode(condition, latents, fidelity=options.fidelity)
     picture.complete()
     return enlarged

@@ -6,7 +6,6 @@ tiles with words of their own are reminded of (``regional_attention``).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from ..options import ResolvedOptions
 from ..prompts.base import Prompt
 from ..resample import resize
-from ..tiling.grid import Size, Tile
+from ..tiling.grid import Size, Tile, view_of
 from .latent_model import LatentBackbone, LatentCondition
 from .regional_attention import ALONE, MEAN, UNTOUCHED, Attended, Listening
 
@@ -82,18 +81,6 @@ class Regional:
             on_work=self.condition.on_work,
         )
         return self.backbone.told_more(common, image, Tile.whole(self.view), [prompt], options)
-
-
-def view_of(canvas: Size, *, side: int, multiple: int) -> Size:
-    """The size, in latents, at which the model looks at a canvas: its shape, and no more than a tile's area.
-
-    The paper looks at the low-resolution image, which has the size that the model was trained for; so do we, whatever
-    the size of ours.
-    """
-    factor = min(1.0, math.sqrt(side * side / (canvas.height * canvas.width)))
-    if factor == 1.0:
-        return canvas
-    return Size(*(max(int(length * factor) // multiple, 1) * multiple for length in canvas))
 
 
 def share_of(prompt: Prompt) -> float:

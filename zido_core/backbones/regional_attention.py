@@ -13,13 +13,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from ..tiling.grid import Size, Tile
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
 
 ALONE = 1.0
 """Share of the prior where a region hears nothing but the global prompt: it is the attention (section 4.4)."""
@@ -74,6 +76,8 @@ def halved(size: Size, places: int) -> Size:
 
 def listeners(network: nn.Module) -> dict[str, Attention]:
     """The cross-attention layers of a network, by name."""
+    from diffusers.models.attention_processor import Attention
+
     return {
         name: module
         for name, module in network.named_modules()

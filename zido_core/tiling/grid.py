@@ -9,6 +9,7 @@ pixels, latents or input pixels. One grid is made on the canvas; other levels de
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -186,6 +187,18 @@ def partition(canvas: Size, side: int, *, multiple: int = 1) -> Iterator[Tile]:
     for top, bottom in _cuts(canvas.height, side, multiple):
         for left, right in _cuts(canvas.width, side, multiple):
             yield Tile(top, left, bottom - top, right - left)
+
+
+def view_of(canvas: Size, *, side: int, multiple: int) -> Size:
+    """The size at which a network of tiles looks at all of a canvas: its shape, and no more than a tile's area.
+
+    C-Upscale looks at the low-resolution image, which has the size that its model was trained for; so do we, whatever
+    the size of ours.
+    """
+    factor = min(1.0, math.sqrt(side * side / (canvas.height * canvas.width)))
+    if factor == 1.0:
+        return canvas
+    return Size(*(max(int(length * factor) // multiple, 1) * multiple for length in canvas))
 
 
 def _cuts(length: int, side: int, multiple: int) -> Iterator[tuple[int, int]]:

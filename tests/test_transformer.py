@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from tests import tiny_transformers
 from zido_core import cli
@@ -176,3 +177,53 @@ def test_parts_of_different_models_are_told(pipelines, tmp_path):
     shutil.copytree(pipelines["c-upscale-sd3"][0] / "vae", tmp_path / "model" / "vae")
     with pytest.raises(ModelMissing, match="channels of latents: 4, expected 16"):
         load_backbone(describe("c-upscale-pixart"), "cpu", torch.float32, str(tmp_path / "model"))
+
+
+@pytest.fixture
+def sharded(pipelines, tmp_path):
+    """The same model, its transformer in several files, as diffusers cuts large ones."""
+    folder, pipeline = pipelines["c-upscale-pixart"]
+    shutil.copytree(folder, tmp_path / "model")
+    place = tmp_path / "model" / "transformer"
+    shutil.rmtree(place)
+    pipeline.transformer.save_pretrained(place, max_shard_size="60KB")
+    assert len(list(place.glob("*.safetensors"))) > 2
+    return place
+
+
+def load(place):
+    return load_backbone(describe("c-upscale-pixart"), "cpu", torch.float32, str(place.parent))
+
+
+def test_a_transformer_in_several_files_is_the_same(upscalers, sharded):
+    whole, backbone = upscalers["c-upscale-pixart"].backbone, load(sharded)
+    theirs = backbone.parts.unet.state_dict()
+    for name, tensor in whole.parts.unet.state_dict().items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=0, atol=0)
+    last = max(sharded.glob("*.safetensors"))
+    save_file({name: value + 1 for name, value in load_file(last).items()}, last)
+    assert load(sharded).parts.weights_hash != backbone.parts.weights_hash
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (
+            lambda place, index: min(place.glob("*.safetensors")).unlink(),
+            "lists files that are not beside it.*00001-of",
+        ),
+        (lambda place, index: index.unlink(), "is a part of a model whose list.*is not there"),
+        (lambda place, index: index.write_text("<html>"), "is no list of the files of a model"),
+        (lambda place, index: index.write_text('{"weight_map": {"a": "../b"}}'), "names no files beside it"),
+        (
+            lambda place, index: index.write_text(
+                json.dumps({"weight_map": {"another": min(place.glob("*.safetensors")).name}})
+            ),
+            "lists tensors of .* that are not in it, another",
+        ),
+    ],
+)
+def test_what_is_wrong_with_several_files_is_told(sharded, harm, said):
+    harm(sharded, next(sharded.glob("*.index.json")))
+    with pytest.raises(ModelMissing, match=said):
+        load(sharded)

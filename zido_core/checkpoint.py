@@ -25,6 +25,9 @@ PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04")
 LONGEST_TABLE = 100 * 2**20
 """Bytes of the list of tensors that a safetensors file may have by its definition."""
 
+LISTS = "*.safetensors.index*.json"
+"""How diffusers and transformers name the list of the files that they cut large weights into."""
+
 SHOWN = 3
 """Names listed of each kind of mismatch."""
 
@@ -34,16 +37,21 @@ class Checkpoint:
     """What is in a file of weights, before any of it is read."""
 
     path: Path
-    """The file."""
+    """The file; where the weights are cut into several, their list."""
 
     shapes: Mapping[str, tuple[int, ...]]
     """Shape of every tensor by its name."""
+
+    parts: tuple[Checkpoint, ...] = ()
+    """The files of a list."""
 
     def tensors(self, rename: Callable[[str], str | None] = str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
         """The tensors under the names that ``rename`` gives them, None leaves one out; by default in float32."""
         import torch
         from safetensors import safe_open
 
+        if self.parts:
+            return {name: value for part in self.parts for name, value in part.tensors(rename, dtype).items()}
         dtype = dtype or torch.float32
         with safe_open(self.path, "pt") as file:
             wanted = ((rename(name), name) for name in self.shapes)
@@ -92,6 +100,38 @@ def open_checkpoint(path: Path, *, get: str) -> Checkpoint:
         except (SafetensorError, OSError) as error:
             wrong = f"damaged or cut short ({error})"
     raise ModelMissing(f"{path} is {wrong}; expected safetensors weights: {get}")
+
+
+def open_parts(path: Path, *, get: str) -> Checkpoint:
+    """Look into the safetensors files of a list, which says what tensor is in which; all must be there, as listed."""
+    places = _places_of(path, get=get)
+    missing = sorted({place for place in places.values() if not (path.parent / place).is_file()})
+    if missing:
+        raise ModelMissing(f"{path} lists files that are not beside it, {_listed(missing)}: {get}")
+    parts = []
+    for place in sorted(set(places.values())):
+        whole = open_checkpoint(path.parent / place, get=get)
+        names = [name for name, at in places.items() if at == place]
+        absent = [name for name in names if name not in whole.shapes]
+        if absent:
+            raise ModelMissing(f"{path} lists tensors of {whole.path} that are not in it, {_listed(absent)}: {get}")
+        parts.append(Checkpoint(path=whole.path, shapes={name: whole.shapes[name] for name in names}))
+    shapes = {name: shape for part in parts for name, shape in part.shapes.items()}
+    return Checkpoint(path=path, shapes=shapes, parts=tuple(parts))
+
+
+def _places_of(path: Path, *, get: str) -> Mapping[str, str]:
+    """Name of a tensor -> that of its file, by a list of files."""
+    try:
+        places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        if places and all(isinstance(place, str) and Path(place).name == place for place in places.values()):
+            return dict(places)
+        wrong = "names no files beside it under weight_map"
+    except OSError as error:
+        wrong = f"cannot be read ({error.strerror})"
+    except (ValueError, LookupError, TypeError, AttributeError):
+        wrong = "is no list of the files of a model (a JSON object with weight_map)"
+    raise ModelMissing(f"{path} {wrong}: {get}")
 
 
 def _other_format(path: Path) -> str | None:
@@ -186,6 +226,13 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """sha256 of a file; of several, that of their hashes in this order."""
-    hashes = [sha256_of(path) for path in paths]
+    """sha256 of a file; of several, that of their hashes in this order. A list of files stands for the files."""
+    hashes = [sha256_of(file) for path in paths for file in _files_of(path)]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _files_of(path: Path) -> Sequence[Path]:
+    """The file, or the files of a list."""
+    if not path.match(LISTS):
+        return [path]
+    return [path.parent / place for place in sorted(set(_places_of(path, get="take the model anew").values()))]

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoint import Checkpoint, load_strictly, open_checkpoint
+from ..checkpoint import LISTS, Checkpoint, load_strictly, open_checkpoint, open_parts
 from ..errors import ModelMissing
 from .base import ScheduleSpec
 
@@ -26,6 +26,9 @@ WEIGHTS = (
     "model.fp16.safetensors",
 )
 """Names under which diffusers and transformers write weights, the best first."""
+
+PART = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
+"""How the name of one of several files of weights ends."""
 
 PICKLES = (".bin", ".pth", ".ckpt", ".pt")
 
@@ -63,7 +66,14 @@ class ModelFolder:
     def weights(self, folder: Path) -> Checkpoint:
         """The weights in the folder of a part."""
         known = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+        lists = sorted(folder.glob(LISTS), key=lambda path: ("fp16" in path.name, path.name))
+        if lists and not known:
+            return open_parts(lists[0], get=self.get)
         paths = known or sorted(folder.glob("*.safetensors"))
+        if not known and paths and PART.search(paths[0].name):
+            raise ModelMissing(
+                f"{paths[0]} is a part of a model whose list, *.safetensors.index.json, is not there: {self.get}"
+            )
         if not paths:
             pickled = [path.name for path in sorted(folder.iterdir()) if path.suffix in PICKLES]
             hint = f" (only {pickled[0]}: convert it with `zido models import`)" if pickled else ""

@@ -19,6 +19,7 @@ from qgis.core import (
 )
 
 from ..plugin.launch import new_log, spawn
+from .hearing import asked_to_stop
 from .layers import source_of
 from .parameters import INPUT, in_parameter_names
 from .raster_algorithm import Algorithm
@@ -75,13 +76,13 @@ class CompareAlgorithm(Algorithm):
         """What ``zido compare --json`` says of the two files."""
         log = new_log()
         command = [self.engine.python(), "-m", "zido_core", "compare", "--json", "--", *self.sources]
-        process = spawn(command, log, {})
+        process, stopped = spawn(command, log, {}), asked_to_stop(feedback)
         while True:
             try:
                 answer, _ = process.communicate(timeout=0.1)
                 break
             except subprocess.TimeoutExpired:
-                if feedback.isCanceled():
+                if stopped():
                     process.kill()
                     process.communicate()
                     raise QgsProcessingException("zido: stopped on request") from None

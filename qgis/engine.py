@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from pathlib import Path
 
-from qgis.core import QgsProcessingException, QgsProcessingFeedback, QgsSettings
+from qgis.core import QgsProcessingException, QgsProcessingFeedback, QgsProcessingUtils, QgsSettings
 
 from ..plugin import environment
 from ..plugin.client import Client
+from ..plugin.conversation import Patience
 from ..plugin.launch import worker_command
 from ..zido_core import job
 from ..zido_core.job import Cancelled, Done, Event, Request
 from ..zido_core.words import amount, duration, pixels
+from .hearing import asked_to_stop, is_without_windows
 from .parameters import in_parameter_names
 
 SPEAK_EVERY = 10.0
@@ -21,6 +25,10 @@ SPEAK_EVERY = 10.0
 
 PYTHON_SETTING = "zido/python"
 """Key in QGIS's settings of the Python that the window used last, which is tried first."""
+
+
+HASTE = Patience(cancel=1.4, terminate=0.2)
+"""For `qgis_process`, which Ctrl-C ends: a worker that does not stop is killed, so that all is gone in two seconds."""
 
 
 ADVICE = (
@@ -51,18 +59,18 @@ class Engine:
         """The client of the worker, which starts with the first job."""
         with self._lock:
             if self._client is None:
-                self._client = Client(worker_command(self.python()))
+                self._client = Client(worker_command(self.python()), patience=HASTE if is_without_windows() else None)
             return self._client
 
     def run(self, asked: Request, feedback: QgsProcessingFeedback) -> Done:
         """Do a job in the thread of an algorithm. Raises QgsProcessingException with the reason if it is not done."""
-        end = self.client().run(asked, Narrator(feedback), cancelled=feedback.isCanceled)
+        end = self.client().run(asked, Narrator(feedback), cancelled=asked_to_stop(feedback))
         if isinstance(end, Done):
             return end
         if isinstance(end, Cancelled):
-            kept = f". What is done is in {end.work}; RESUME goes on from there" if end.work else ""
-            raise QgsProcessingException(f"zido: stopped on request; nothing was written{kept}")
-        raise QgsProcessingException(f"zido: {in_parameter_names(end.message)}")
+            raise QgsProcessingException(f"zido: stopped on request; {kept_text(end.work) or 'nothing was written'}")
+        kept = f"; {kept_text(end.work)}" if end.work else ""
+        raise QgsProcessingException(f"zido: {in_parameter_names(end.message)}{kept}")
 
     def close(self) -> None:
         """End the worker; the next job looks for the Python anew and starts another."""
@@ -103,6 +111,15 @@ class Narrator:
         if eta is not None and now - self._spoke >= SPEAK_EVERY:
             self._spoke = now
             self._feedback.setProgressText(f"{self._stage}: about {duration(eta)} left")
+
+
+def kept_text(work: str | None) -> str:
+    """Where unfinished work is, and how to go on with it; empty where there is none."""
+    if work is None:
+        return ""
+    if Path(work).is_relative_to(os.path.realpath(QgsProcessingUtils.tempFolder())):
+        return "what is done is lost, as the output is temporary; with a file as output, RESUME can go on"
+    return f"what is done is kept in {work}; to go on, run it again with the same parameters and RESUME"
 
 
 def plan_text(plan: job.Plan) -> str:

@@ -183,7 +183,8 @@ def help_of(spec: OptionSpec) -> str:
 
 
 def in_parameter_names(message: str) -> str:
-    """A text of the command line as it reads here: ``--tile-size`` is TILE_SIZE."""
+    """A text of the command line as it reads here: ``--tile-size`` is TILE_SIZE. An output is replaced in any case."""
+    message = message.replace("with --overwrite and without", "without").replace(" with -o", "")
     for spec in sorted(OPTIONS.values(), key=lambda spec: -len(spec.flag)):
         message = message.replace(spec.flag, name_of(spec))
     return message

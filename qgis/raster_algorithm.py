@@ -24,6 +24,7 @@ from qgis.PyQt.QtGui import QIcon
 from ..zido_core.option_spec import OptionSpec
 from .cropping import Grid, Window, crop
 from .engine import Engine
+from .hearing import asked_to_stop
 from .layers import source_of
 from .parameters import INPUT, add_to, options_from
 
@@ -117,5 +118,8 @@ class RasterAlgorithm(Algorithm):
             stem = os.path.splitext(os.path.basename(self.source))[0] or "part"
             path = os.path.join(folder, f"{stem}.tif")
             feedback.setProgressText(f"copying {window.width} x {window.height} px within the extent")
-            crop(self.source, window, path, feedback.isCanceled)
+            crop(self.source, window, path, asked_to_stop(feedback))
+            with contextlib.suppress(OSError):  # the source may lie within another file
+                status = os.stat(self.source)
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as old, so that work on it can be resumed
             yield path

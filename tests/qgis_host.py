@@ -45,10 +45,10 @@ class Qgis:
         command: list[str | Path] = [self.host.program, *arguments]
         return self.host.run(command, home=self.home, environment=self.environment(**environment))
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
         """Start ``qgis_process``."""
         command = [self.host.program, *arguments]
-        return self.host.start(command, home=self.home, environment=self.environment())
+        return self.host.start(command, home=self.home, environment=self.environment(**environment))
 
     def script(self, name: str, *arguments: str | Path) -> None:
         """Run a script by the Python that QGIS has."""
@@ -80,6 +80,6 @@ class Qgis:
                 mine = f"ZIDO_CACHE={self.home}".encode() in (process / "environ").read_bytes()
             except OSError:
                 continue
-            if mine and b"zido_core\0worker" in line:
+            if mine and (b"zido_core\0worker" in line or b"fake_worker.py" in line):
                 found.append(int(process.name))
         return found

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ import rasterio
 from affine import Affine
 
 from tests.conftest import ROOT
+from tests.hosts import worker_python
 from tests.qgis_host import Qgis
 
 QUICK = ("--PRESET=preview", "--SCALE=2")
@@ -140,14 +143,79 @@ def test_an_interrupt_ends_the_run_without_a_trace(qgis: Qgis, example_raster: P
         if line.startswith("denoising"):
             break
     assert qgis.workers()
+    said = interrupt(qgis, process)
+    assert "stopped on request; nothing was written" in said
+    assert {path for path in folder.iterdir() if path.suffix != ".xml"} == before
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
+def test_an_interrupt_is_heard_before_there_is_any_progress(qgis: Qgis, field: Path, flags: list[str]) -> None:
+    output = field.with_name("early.tif")
+    process = qgis.start(*flags, "run", "zido:upscale", f"--INPUT={field}", f"--OUTPUT={output}", "--PRESET=quality")
+    assert wait_until(lambda: bool(qgis.workers()), 60)
+    assert "stopped on request; nothing was written" in interrupt(qgis, process)
+    assert not output.exists()
+
+
+def test_a_worker_that_does_not_listen_keeps_nobody_waiting(qgis: Qgis, field: Path) -> None:
+    python = qgis.home / "deaf_python"
+    fake = f"exec {worker_python()} {ROOT}/tests/fake_worker.py"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *worker*) {fake} ;; *) exec {worker_python()} "$@" ;; esac\n')
+    python.chmod(0o755)
+    source = field.rename(qgis.home / "keeps_and_is_deaf")
+    output = field.with_name("heard.tif")
+    asked = ("run", "zido:upscale", f"--INPUT={source}", f"--OUTPUT={output}")
+    process = qgis.start(*asked, ZIDO_PYTHON=str(python))
+    kept = Path(f"{output}.zido")
+    assert wait_until((kept / "job.json").exists, 60)
+    assert f"what is done is kept in {kept}; to go on, run it again" in interrupt(qgis, process)
+    shutil.rmtree(kept)
+
+
+def test_a_run_that_was_interrupted_goes_on(qgis: Qgis, example_raster: Path) -> None:
+    """With all that is copied for a run: an extent, and a layer of prompts."""
+    folder = qgis.home / "gone_on"
+    folder.mkdir()
+    source, tiles, output = (
+        write_field(folder / "field.tif", example_raster, side=200),
+        folder / "t.gpkg",
+        folder / "o.tif",
+    )
+    assert qgis.process("run", "zido:tagtiles", f"--INPUT={source}", f"--OUTPUT={tiles}").returncode == 0
+    west, _, _, north = extent_of(qgis.look(source))
+    part = f"--EXTENT={west},{west + 380},{north - 380},{north}"
+    prompts = (f"--PROMPTS_LAYER={tiles}", "--FIELD=prompt")
+    asked = ("run", "zido:upscalewithprompts", f"--INPUT={source}", f"--OUTPUT={output}", part, *prompts)
+    blocks = Path(f"{output}.zido/blocks")
+    process = qgis.start(*asked, "--BLOCK_SIZE=128", "--PRESET=fast")
+    assert wait_until(lambda: any(blocks.glob("*.block")), 120)
+    assert f"what is done is kept in {blocks.parent}; to go on, run it again" in interrupt(qgis, process)
+    done = {path.name: path.stat().st_mtime_ns for path in blocks.iterdir()}
+    assert done
+    ran = qgis.process(*asked, "--BLOCK_SIZE=128", "--PRESET=fast", "--RESUME=true")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert output.exists()
+    assert not blocks.parent.exists()
+
+
+def interrupt(qgis: Qgis, process: subprocess.Popen[str]) -> str:
+    """What QGIS says when Ctrl-C ends it; afterwards all is gone."""
     os.kill(process.pid, signal.SIGINT)
     began = time.monotonic()
-    said, errors = process.communicate(timeout=10)
+    said, errors = process.communicate(timeout=5)
     print(f"{qgis.host.name}: gone {time.monotonic() - began:.2f} s after SIGINT")
     assert process.returncode == 1
-    assert "stopped on request; nothing was written" in said + errors
-    assert {path for path in folder.iterdir() if path.suffix != ".xml"} == before
-    assert wait_until(lambda: not qgis.workers())
+    assert wait_until(lambda: not qgis.workers(), 2)
+    return said + errors
+
+
+def extent_of(found: dict[str, Any]) -> tuple[float, float, float, float]:
+    """West, south, east, north of a raster, which may be turned."""
+    a, b, c, d, e, f = found["transform"]
+    width, height = found["size"]
+    xs = [a + b * col + c * row for col in (0, width) for row in (0, height)]
+    ys = [d + e * col + f * row for col in (0, width) for row in (0, height)]
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def test_a_killed_host_leaves_no_worker(qgis: Qgis, example_raster: Path) -> None:

@@ -18,7 +18,8 @@ from .. import plugin
 from ..plugin.death import explain
 from ..plugin.launch import new_log, spawn
 from ..zido_core import errors
-from ..zido_core.options import Options
+from ..zido_core.options import OPTIONS, Options
+from .arguments import offered
 from .work import Refused, Stopped, orphaned
 
 POLL = 0.1
@@ -45,7 +46,7 @@ def ask(python: str, image: Path, options: Options, folder: Path, title: str) ->
     begin.write_text(json.dumps(options.to_dict()), encoding="utf-8")
     program = str(Path(str(plugin.__file__)).parent)
     command = [python, program, str(image), "--answer", str(answer), "--options", f"@{begin}"]
-    command += ["--title", title, "--python", python]
+    command += ["--title", title, "--python", python, "--without", ",".join(OPTIONS.keys() - offered().keys())]
     log = new_log()
     Gimp.progress_set_text("zido: waiting for its window")
     status = _follow(command, log)

@@ -25,10 +25,16 @@ if TYPE_CHECKING:
 ANSWERED, CLOSED = 0, 1
 """Exit codes of ``--answer``."""
 
+ASKED_ALWAYS = ("model", "preset", "scale", "fidelity", "prompts")
+"""Options that the window is built around."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the window until it is closed; returns the exit code."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.answer is not None and not given.input:
+        parser.error("--answer needs the picture that is asked about")
     from ..zido_core.errors import ZidoError
 
     try:
@@ -52,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         help="do nothing but ask: write input, output, options and python to this file as JSON and end with code 0, "
         "or end with code 1 when the window is closed",
     )
+    parser.add_argument(
+        "--without", metavar="NAMES", default="", help="options that are not asked for with --answer: resume,overwrite"
+    )
     parser.add_argument("--title", default="", help="title of the window")
     return parser
 
@@ -69,7 +78,7 @@ def _show(given: argparse.Namespace) -> int:
         python=given.python,
         own_python=sys.executable,
         answers=asks,
-        with_output=not asks,
+        without=_names(given.without) if asks else (),
         keep=Path(given.answer).absolute().parent if asks else None,
     )
     if given.title:
@@ -90,6 +99,17 @@ def _show(given: argparse.Namespace) -> int:
         return CLOSED
     _write(Path(given.answer), dialog, given.output, given.python)
     return ANSWERED
+
+
+def _names(text: str) -> list[str]:
+    from ..zido_core.errors import InvalidOptions
+    from ..zido_core.options import OPTIONS
+
+    names = [name.strip().replace("-", "_") for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in OPTIONS or name in ASKED_ALWAYS]
+    if unknown:
+        raise InvalidOptions(f"--without has {', '.join(unknown)}; expected options that the window could do without")
+    return names
 
 
 def _leave_with_host() -> None:

@@ -27,7 +27,7 @@ from ..zido_core import __version__, errors, job
 from ..zido_core.job import Cancelled, Done, Event, EventSink, Failed, Hello, Job, Plan, Request
 from .conversation import POLL, End, Patience, failed, follow, post_mortem
 from .death import not_started
-from .launch import new_log
+from .launch import new_log, runnable
 from .link import Closed, Link
 
 
@@ -74,6 +74,8 @@ class Client:
             except BaseException:
                 self._end_worker()
                 raise
+        if isinstance(end, Failed):
+            end = dataclasses.replace(end, message=runnable(end.message, self.command[0]))
         tell(end)
         return end
 

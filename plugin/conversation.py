@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..zido_core import errors, job
-from ..zido_core.job import Bye, Cancelled, Done, Event, EventSink, Failed, Heartbeat
+from ..zido_core.folders import unfinished_work
+from ..zido_core.job import Bye, Cancelled, Done, Event, EventSink, Failed, Heartbeat, Plan
 from .death import explain
 from .link import Closed, Link
 
@@ -46,6 +47,7 @@ def follow(link: Link, tell: EventSink, stop: Callable[[], bool], patience: Pati
     """Hand on the events of a job that was sent, and return the last; None if the worker left before it took it."""
     ladder, silence = Ladder(link, patience), Silence(tell, patience)
     begun, idle = False, 0
+    output: str | None = None
     while True:
         if stop():
             ladder.climb()
@@ -54,14 +56,17 @@ def follow(link: Link, tell: EventSink, stop: Callable[[], bool], patience: Pati
         except Closed:
             if stop():
                 bury(link, patience)
-                return Cancelled()
-            return post_mortem(link, patience) if begun else None
+                return _with_work(Cancelled(), output)
+            return _with_work(post_mortem(link, patience), output) if begun else None
         except errors.ProtocolMismatch as error:
             return failed(type(error), f"{link.command[0]}: {error}")
         if silence.too_long(event):
             link.kill()
             link.wait(patience.terminate)
-            return failed(errors.ZidoError, f"the worker was silent for {patience.dead:g} s and was ended; try again")
+            told = failed(errors.ZidoError, f"the worker was silent for {patience.dead:g} s and was ended; try again")
+            return _with_work(told, output)
+        if isinstance(event, Plan):
+            output = event.output
         match event:
             case Done() | Failed() | Cancelled():
                 return event
@@ -94,6 +99,11 @@ def bury(link: Link, patience: Patience) -> int | None:
 def failed(kind: type[errors.ZidoError], message: str) -> Failed:
     """A failure that the host itself has found."""
     return Failed(message=message, kind=kind.__name__, code=kind.exit_code)
+
+
+def _with_work(end: Failed | Cancelled, output: str | None) -> Failed | Cancelled:
+    """The end of a job whose worker could not say any more what it has kept."""
+    return end if output is None else replace(end, work=unfinished_work(output))
 
 
 class Ladder:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,8 +36,13 @@ from .progress import ProgressRow
 from .prompts_page import PromptsPage
 from .qt import QtGui, QtWidgets, Signal
 from .runs import Runs, beside, certain_job, sample, watched
+from .unfinished import KEPT, Unfinished
 from .viewport import Box
 from .window_layout import Buttons, arrange, restore_size
+
+LACKING = (
+    "zido has no environment to work in yet. Press \u201cCreate environment\u201d above; that takes some minutes, once."
+)
 
 
 class Dialog(QtWidgets.QDialog):
@@ -53,16 +58,16 @@ class Dialog(QtWidgets.QDialog):
         python: str | None = None,
         own_python: str | None = None,
         answers: bool = False,
-        with_output: bool = True,
+        without: Collection[str] = (),
         keep: Path | None = None,
     ) -> None:
         """``python``: the one with zido; by default it is looked for, ``own_python`` first. ``answers``: the button
-        only accepts, and somebody else does the job. ``with_output``: the user says where the result goes.
-        ``keep``: folder for edited prompts that shall outlive the window.
+        only accepts, and somebody else does the job, who says what is read and where the result goes, and decides
+        the options that the form is ``without``. ``keep``: folder for edited prompts that shall outlive the window.
         """
         super().__init__(parent)
         self.setWindowTitle(f"zido {__version__}")
-        self.setAcceptDrops(True)
+        self.setAcceptDrops(not answers)
         self._answers, self._closing, self._result = answers, False, 0
         self._last, self._place = Job(input=""), Box(0, 0, 1, 1)
         self._seen: Preview | None = None
@@ -72,13 +77,14 @@ class Dialog(QtWidgets.QDialog):
         self.settings = remembered.load()
         self.desk = Desk(self)
         self.runs = Runs(self.desk, self)
-        self.form = Form(with_output=with_output)
+        self.form = Form(with_input=not answers, with_output=not answers, without=without)
         self.engine = EngineBar(self.desk, python, own_python)
         self.plan_card, self.progress = PlanCard(), ProgressRow()
         self.compare = ComparePage(self.desk)
         self.prompts = PromptsPage(keep or Path(self._scratch.name))
         self.log = LogView(self._diagnostics)
         self.buttons = Buttons()
+        self.unfinished = Unfinished(self.buttons.offer_to_go_on)
         self.planner = Planner(self.desk, self.form.job, self)
         self.pages = arrange(self)
         self._recall()
@@ -108,8 +114,17 @@ class Dialog(QtWidgets.QDialog):
         if self._answers:
             self.accept()
             return
-        self._last = job
+        self._start_job(job)
+
+    def resume(self) -> None:
+        """The button was pressed: go on with the job that has not come to its end, whatever the form says by now."""
+        if self.unfinished.job is not None:
+            self._start_job(self.unfinished.job)
+
+    def _start_job(self, job: Job) -> None:
         if self._begin(watched(job, self._scratch.name), self._on_made, "Starting"):
+            self._last = job
+            self.unfinished.begin(job)
             self.compare.watch()
 
     def _begin(self, asked: Request, then: Callable[[object], None], words: str) -> bool:
@@ -161,12 +176,14 @@ class Dialog(QtWidgets.QDialog):
 
     def _connect(self) -> None:
         self.buttons.go.clicked.connect(self.begin)
+        self.buttons.go_on.clicked.connect(self.resume)
         self.buttons.stop.clicked.connect(self.cancel)
         self.buttons.leave.clicked.connect(self.reject)
         self.form.changed.connect(self._on_change)
         self.form.input_changed.connect(self._on_input)
         self.planner.planned.connect(self._on_plan)
         self.engine.ready.connect(self._on_ready)
+        self.engine.lacking.connect(self._on_change)
         self.engine.said.connect(self.log.say)
         self.runs.said.connect(self._on_event)
         self.runs.changed.connect(self._show_state)
@@ -196,6 +213,7 @@ class Dialog(QtWidgets.QDialog):
         self.prompts.clear()
         self._use_prompts(None)
         self.progress.rest("")
+        self.unfinished.forget()
         self.plan_card.show_nothing("Working out what it will take…" if self.form.input.path else "")
 
     def _on_change(self) -> None:
@@ -203,7 +221,10 @@ class Dialog(QtWidgets.QDialog):
         job = self._read()
         if job is not None and self.desk.viewer is not None:
             self.compare.show_input(job)
-        if not self.form.input.path:
+        if self.engine.lacks:
+            self.plan_card.show_nothing(LACKING)
+            self.compare.view.show_nothing("No environment yet: press \u201cCreate environment\u201d on the left.")
+        elif not self.form.input.path:
             self.plan_card.show_nothing("Choose an input, or drop a file here.")
         elif not self.running:
             self.planner.refresh()
@@ -228,6 +249,7 @@ class Dialog(QtWidgets.QDialog):
             self.progress.show_event(event)
         if isinstance(event, Plan) and self._is_job:
             self._output_size = event.output_size
+            self.unfinished.follow(event)
             self._on_plan(event)
         if isinstance(event, Preview):
             self._seen = event
@@ -236,6 +258,7 @@ class Dialog(QtWidgets.QDialog):
 
     def _on_made(self, end: object) -> None:
         self.compare.end_watching()
+        self.unfinished.end(end)
         if self._went_well(end) and isinstance(end, Done) and end.output:
             self.progress.rest(f"Done: {os.path.basename(end.output)}")
             if end.output_size is not None:
@@ -312,11 +335,16 @@ class Dialog(QtWidgets.QDialog):
     def _went_well(self, end: object) -> bool:
         """Say it where it did not."""
         if isinstance(end, Cancelled):
-            self.progress.rest("Cancelled; nothing was written")
+            self.progress.rest(f"Cancelled; {KEPT if self._can_resume else 'nothing was written'}")
         elif isinstance(end, Failed):
-            self.progress.rest("Failed")
+            self.progress.rest(f"Failed; {KEPT}" if self._can_resume else "Failed")
             self.plan_card.show_problem(end)
         return isinstance(end, Done)
+
+    @property
+    def _can_resume(self) -> bool:
+        """Whether it was a job that ended, and something of it is there."""
+        return self._is_job and self.unfinished.job is not None
 
     def _path(self, name: str) -> str:
         """A file of this window, new each time: a picture that is shown is never written over."""
@@ -326,6 +354,7 @@ class Dialog(QtWidgets.QDialog):
         """Which buttons can be pressed now."""
         here = bool(self.form.input.path)
         self.buttons.go.setEnabled(here and (self._answers or self.runs.possible) and not self.running)
+        self.buttons.go_on.setEnabled(self.runs.possible)
         self.buttons.stop.setEnabled(self.running)
         self.form.setEnabled(not self.running)
         self.compare.set_preview_possible(here and self.runs.possible)
@@ -333,7 +362,7 @@ class Dialog(QtWidgets.QDialog):
 
     def _may_stop(self) -> bool:
         yes = QtWidgets.QMessageBox.StandardButton.Yes
-        text = "The work is not finished. Stop it? Nothing will have been written."
+        text = "The work is not finished. Stop it? There will be no result; of a large image, what is done is kept."
         return QtWidgets.QMessageBox.question(self, "zido", text) == yes
 
     def _recall(self) -> None:
@@ -343,13 +372,14 @@ class Dialog(QtWidgets.QDialog):
         restore_size(self, self.settings.geometry)
 
     def _remember(self) -> None:
-        path = self.form.input.path
+        """What somebody else asks for is theirs to remember."""
+        folder = "" if self._answers else os.path.dirname(self.form.input.path)
         self.settings = remembered.updated(
             self.settings,
-            folder=os.path.dirname(path),
+            folder=folder,
             geometry=(self.width(), self.height()),
             open_sections=self.form.unfolded,
-            options=self.form.options,
+            options=(lambda: self.settings.options) if self._answers else self.form.options,
         )
         remembered.save(self.settings)
 

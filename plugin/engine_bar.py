@@ -30,6 +30,9 @@ class EngineBar(QtWidgets.QFrame):
     ready = Signal()
     """There is a worker now."""
 
+    lacking = Signal()
+    """There is none, and this says so."""
+
     said = Signal(str)
     """A line for the log."""
 
@@ -37,6 +40,8 @@ class EngineBar(QtWidgets.QFrame):
         """``python``: the one to take, whatever else there is. ``own``: one that is tried first."""
         super().__init__()
         self.python: str | None = None
+        self.lacks = False
+        """Whether there is none, as far as is known."""
         self._desk, self._chosen, self._own = desk, python, own
         self._errand: Errand | None = None
         self.setFrameShape(QtWidgets.QFrame.Shape.StyledPanel)
@@ -122,6 +127,7 @@ class EngineBar(QtWidgets.QFrame):
         match found:
             case Found():
                 self.hide()
+                self.lacks = False
                 self.python = found.python
                 self.said.emit(f"Using {found}")
                 self._desk.employ(found.python)
@@ -131,6 +137,8 @@ class EngineBar(QtWidgets.QFrame):
                     self.said.emit(f"Looked at {looked}")
                 self._text.setText(str(found))
                 self.show()
+                self.lacks = self.python is None
+                self.lacking.emit()
             case Cancelled():
                 self._text.setText("Stopped; nothing has changed.")
             case Failed():

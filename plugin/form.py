@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ..zido_core.catalog import MODELS, Kind, describe
 from ..zido_core.errors import ZidoError
@@ -37,20 +37,24 @@ class Form(QtWidgets.QWidget):
     input_changed = Signal(str)
     """Another input: its path."""
 
-    def __init__(self, *, with_output: bool = True) -> None:
-        """``with_output``: whether the user says where the result goes; a host may take it where it wants."""
+    def __init__(self, *, with_input: bool = True, with_output: bool = True, without: Collection[str] = ()) -> None:
+        """``with_input``, ``with_output``: whether the user says what is read and where the result goes; a host may do
+        that. ``without``: options that it decides as well; they stay as they are shown to the form.
+        """
         super().__init__()
-        self.fields: dict[str, Field] = {name: field_for(spec) for name, spec in _shown()}
+        self.fields: dict[str, Field] = {name: field_for(spec) for name, spec in _shown() if name not in without}
+        self._decided: dict[str, object] = {}
+        self._without = without
         self.sections: dict[str, Section] = {}
         self.input = FileRow("Input", saving=False, placeholder="a GeoTIFF, JPEG 2000, PNG, JPEG …; or drop it here")
         self.output = FileRow("Output", saving=True, placeholder="beside the input")
-        self._with_output = with_output
+        self._with_input, self._with_output = with_input, with_output
         self._quiet = False
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._main_rows())
         for group, heading in HEADINGS.items():
-            if group != "main" or self._of(group):
+            if self._of(group):
                 self._add_section(layout, group, "More" if group == "main" else heading)
         layout.addStretch(1)
         for field in self.fields.values():
@@ -65,11 +69,12 @@ class Form(QtWidgets.QWidget):
 
     def options(self) -> Options:
         """The options; raises InvalidOptions where a field is wrong."""
-        return Options.from_dict({name: field.value() for name, field in self.fields.items()})
+        return Options.from_dict({**self._decided, **{name: field.value() for name, field in self.fields.items()}})
 
     def show_options(self, options: Options) -> None:
         """Fill the form; tells of one change, however many fields differ."""
         self._quiet = True
+        self._decided = {name: value for name, value in options.to_dict().items() if name in self._without}
         for name, field in self.fields.items():
             field.show(getattr(options, name))
         self._quiet = False
@@ -102,7 +107,8 @@ class Form(QtWidgets.QWidget):
     def _main_rows(self) -> QtWidgets.QFormLayout:
         body = QtWidgets.QWidget()
         form = rows(body)
-        add_row(form, "&Input", self.input)
+        if self._with_input:
+            add_row(form, "&Input", self.input)
         for name in FIRST:
             add_row(form, f"&{title(OPTIONS[name])}", self.fields[name].widget)
         if self._with_output:

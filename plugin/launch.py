@@ -47,6 +47,12 @@ def worker_command(python: str | os.PathLike[str], *, idle: float = 600) -> list
     return [os.fspath(python), "-m", "zido_core", "worker", "--idle", f"{idle:g}"]
 
 
+def runnable(message: str, python: str) -> str:
+    """A message with zido's commands as they can be typed where that Python has zido, and nothing is on PATH."""
+    program = f'"{python}"' if " " in python else python
+    return message.replace("`zido ", f"`{program} -m zido_core ")
+
+
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment as another Python can live in it."""
 

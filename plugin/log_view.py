@@ -72,7 +72,11 @@ def told(event: Event) -> str:
         case Done():
             return f"Done in {duration(event.seconds)}" + (f": {event.output}" if event.output else "")
         case Failed():
-            return f"Failed: {event.message}" + (f"\n{event.traceback}" if event.traceback else "")
+            return f"Failed: {event.message}{_kept(event.work)}" + (f"\n{event.traceback}" if event.traceback else "")
         case Cancelled():
-            return "Cancelled"
+            return f"Cancelled{_kept(event.work) or '; nothing was written'}"
     return ""
+
+
+def _kept(work: str | None) -> str:
+    return f"; what is done is kept in {work}" if work else ""

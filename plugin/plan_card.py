@@ -92,6 +92,7 @@ def in_words_of_the_form(message: str) -> str:
             return found[0]
         return f"\u201c{sentence(spec.help) if spec.kind is bool else title(spec)}\u201d"
 
+    message = message.replace(" with -o", " under \u201cOutput\u201d")
     return re.sub(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)", named, message)
 
 

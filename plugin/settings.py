@@ -22,7 +22,7 @@ from ..zido_core.options import OPTIONS, Options
 VERSION = 1
 """Of the file; another one is not read."""
 
-OF_ONE_RUN = ("save_prompts", "manifest", "dry_run", "debug", "prompts")
+OF_ONE_RUN = ("save_prompts", "manifest", "uncertainty", "report", "resume", "dry_run", "debug", "prompts")
 """Options that belong to one input, and are not remembered."""
 
 

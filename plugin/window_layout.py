@@ -19,11 +19,18 @@ class Buttons:
         self.go = QtWidgets.QPushButton("&Upscale")
         self.go.setDefault(True)
         self.go.setToolTip("Begin (Enter)")
+        self.go_on = QtWidgets.QPushButton("R&esume")
+        self.go_on.hide()
         self.stop = QtWidgets.QPushButton("&Cancel")
-        self.stop.setToolTip("Stop what runs; nothing will have been written")
+        self.stop.setToolTip("Stop what runs. What is done of a large image is kept, so that it can be resumed")
         self.leave = QtWidgets.QPushButton("Close")
-        for button in (self.stop, self.leave):
+        for button in (self.go_on, self.stop, self.leave):
             button.setAutoDefault(False)
+
+    def offer_to_go_on(self, work: str | None) -> None:
+        """Whether there is unfinished work, and where."""
+        self.go_on.setVisible(work is not None)
+        self.go_on.setToolTip(f"Go on with the unfinished work in {work}")
 
 
 def arrange(dialog: Dialog) -> QtWidgets.QTabWidget:
@@ -44,7 +51,7 @@ def arrange(dialog: Dialog) -> QtWidgets.QTabWidget:
     split.setSizes([52 * letter, 110 * letter])
     lower = QtWidgets.QHBoxLayout()
     lower.addWidget(dialog.progress, 1)
-    for button in (dialog.buttons.go, dialog.buttons.stop, dialog.buttons.leave):
+    for button in (dialog.buttons.go, dialog.buttons.go_on, dialog.buttons.stop, dialog.buttons.leave):
         lower.addWidget(button)
     layout = QtWidgets.QVBoxLayout(dialog)
     layout.addWidget(split, 1)

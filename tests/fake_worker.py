@@ -6,6 +6,7 @@ python tests/fake_worker.py [IDLE]
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import json
 import os
 import signal
@@ -43,6 +44,42 @@ def slow(dst, tell, cancel):
             cancel.check()
     finally:
         part.unlink()
+
+
+def keeps(dst, tell, cancel):
+    """Something is done when it is stopped; see `KeptModel.upscale` for how it goes on."""
+    folder = Path(f"{dst}.zido")
+    folder.mkdir()
+    (folder / "job.json").write_text("{}")
+    cancel.work = str(folder)
+    while True:
+        time.sleep(0.02)
+        cancel.check()
+
+
+def keeps_and_fails(dst, tell, cancel):
+    cancel.cancel()
+    try:
+        keeps(dst, tell, cancel)
+    except errors.Cancelled:
+        raise errors.OutputFailed("the disk is full; free some space or choose another folder with -o") from None
+
+
+def keeps_and_is_killed(dst, tell, cancel):
+    cancel.cancel()
+    try:
+        keeps(dst, tell, cancel)
+    except errors.Cancelled:
+        time.sleep(0.1)  # what was said before is out
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def keeps_and_is_deaf(dst, tell, cancel):
+    cancel.cancel()
+    try:
+        keeps(dst, tell, cancel)
+    except errors.Cancelled:
+        deaf(dst, tell, cancel)
 
 
 def inattentive(dst, tell, cancel):
@@ -110,6 +147,10 @@ def is_not_heard(dst, tell, cancel):
     worker.Channel.say = lambda self, event: None if isinstance(event, Done) else say(self, event)
 
 
+def lacks_files(dst, tell, cancel):
+    raise errors.ModelMissing("the files of seesr are not here; run `zido models get seesr`")
+
+
 def fails(dst, tell, cancel):
     raise errors.BadInput("this picture cannot be upscaled; choose another")
 
@@ -127,15 +168,14 @@ class KeptModel:
         KeptModel.made += 1
 
     def upscale(self, src, dst, *, options, on_event, cancel, previews=None):
-        on_event(PLAN)
+        on_event(dataclasses.replace(PLAN, output=dst))
         on_event(Stage(name="denoising"))
         if previews is not None:
             picture = Path(previews) / "preview-0.png"
             picture.write_bytes(b"P6 4 4 255\n" + bytes([0, 250, 0]) * 16)
             on_event(Preview(path=str(picture), box=(0, 0, 60, 80)))
-        globals()[os.path.basename(src)](dst, on_event, cancel)
+        globals()["steps" if options.resume else os.path.basename(src)](dst, on_event, cancel)
         return types.SimpleNamespace(path=dst)
-
 
     def backbone_for(self, setup):
         return None

@@ -222,6 +222,27 @@ def test_a_worker_that_does_not_listen_is_terminated_then_killed(make, tmp_path)
     assert gone(client.hello.pid)
 
 
+def test_what_a_stopped_worker_has_kept_is_told(warm, tmp_path):
+    end = warm.run(Job(input="keeps", output=str(tmp_path / "a")), cancelled=(tmp_path / "a.zido" / "job.json").exists)
+    assert end == Cancelled(work=str(tmp_path / "a.zido"))
+
+
+def test_what_a_worker_has_kept_that_had_to_be_killed_is_told(make, tmp_path):
+    kept = tmp_path / "a.zido"
+    client, asked = make(cancel=0.2, terminate=0.2), Job(input="keeps_and_is_deaf", output=str(tmp_path / "a"))
+    assert client.run(asked, cancelled=(kept / "job.json").exists) == Cancelled(work=str(kept))
+
+
+def test_what_a_worker_has_kept_that_has_died_is_told(make, tmp_path):
+    end = make().run(Job(input="keeps_and_is_killed", output=str(tmp_path / "a")))
+    assert (end.kind, end.work) == ("OutOfMemory", str(tmp_path / "a.zido"))
+
+
+def test_commands_in_messages_are_those_of_the_workers_python(make):
+    end = make().run(Job(input="lacks_files"))
+    assert end.message == f"the files of seesr are not here; run `{sys.executable} -m zido_core models get seesr`"
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "told"),
     [

@@ -137,6 +137,44 @@ def test_a_running_job_can_be_stopped(fake, dialog, scene, tmp_path):
     assert dialog.buttons.go.isEnabled()
 
 
+def test_a_job_that_was_stopped_goes_on_where_it_was(fake, dialog, scene, tmp_path):
+    ready(dialog, scene("keeps"), tmp_path / "out.tif")
+    dialog.buttons.go.click()
+    until((tmp_path / "out.tif.zido" / "job.json").exists)
+    assert not dialog.buttons.go_on.isVisible()
+    dialog.buttons.stop.click()
+    until(lambda: not dialog.running)
+    assert dialog.progress.text == "Cancelled; what is done is kept: Resume goes on"
+    assert f"what is done is kept in {tmp_path / 'out.tif.zido'}" in dialog.log.text
+    assert "out.tif.zido" in dialog.buttons.go_on.toolTip()
+    dialog.form.fields["seed"].show(8)  # which is for another job
+    dialog.buttons.go_on.click()
+    until(lambda: not dialog.running)
+    assert (dialog.progress.text, (tmp_path / "out.tif").read_text()) == ("Done: out.tif", "done")
+    assert not dialog.buttons.go_on.isVisible()
+
+
+@pytest.mark.parametrize("name", ["keeps_and_fails", "keeps_and_is_killed"])
+def test_a_job_that_failed_goes_on_where_it_was(fake, dialog, scene, tmp_path, name):
+    ready(dialog, scene(name), tmp_path / "out.tif")
+    dialog.buttons.go.click()
+    until(lambda: not dialog.running)
+    assert dialog.progress.text == "Failed; what is done is kept: Resume goes on"
+    dialog.open_input(scene("steps"))
+    assert not dialog.buttons.go_on.isVisible()
+
+
+def test_work_that_an_earlier_window_left_can_be_gone_on_with(fake, dialog, scene, tmp_path):
+    (tmp_path / "out.tif.zido").mkdir()
+    (tmp_path / "out.tif.zido" / "job.json").write_text("{}")
+    ready(dialog, scene("fails"), tmp_path / "out.tif")
+    dialog.buttons.go.click()
+    until(lambda: not dialog.running)
+    dialog.buttons.go_on.click()
+    until(lambda: not dialog.running)
+    assert dialog.progress.text == "Done: out.tif"
+
+
 def test_what_is_done_so_far_is_seen_during_the_run(fake, dialog, scene, tmp_path):
     ready(dialog, scene("slow"), tmp_path / "out.tif")
     view = dialog.compare.view
@@ -379,6 +417,8 @@ def test_without_an_environment_one_is_offered_and_made(without, dialog, scene, 
     until(lambda: dialog.engine.isVisible())
     dialog.open_input(scene("steps"))
     assert not dialog.buttons.go.isEnabled()
+    assert "Press \u201cCreate environment\u201d" in dialog.plan_card.notes
+    assert "Create environment" in dialog.compare.view.invitation
     assert "python3 is old" in dialog.log.text
     dialog.engine.make("cpu")
     until(lambda: "Installing" in dialog.engine.progress.text)
@@ -488,22 +528,26 @@ def test_asked_by_another_program_it_answers_with_what_was_chosen(fake, scene, t
 
     def press(dialog):
         assert not dialog.form.output.isVisible()
+        assert not dialog.form.input.isVisible()
+        assert "resume" not in dialog.form.fields
         assert dialog.windowTitle() == "zido for GIMP"
         dialog.form.fields["preset"].show("fast")
         until(lambda: dialog.engine.python)
         dialog.buttons.go.click()
 
     press_later(press)
-    begin = json.dumps({"seed": 5, "scale": 3})
-    code = program.main([source, "--answer", str(answer), "--options", begin, "--title", "zido for GIMP"])
-    assert code == 0
+    begin = json.dumps({"seed": 5, "scale": 3, "keep_work": True})
+    asked = ["--options", begin, "--title", "zido for GIMP", "--without", "resume,keep-work"]
+    assert program.main([source, "--answer", str(answer), *asked]) == 0
     assert json.loads(answer.read_text()) == {
         "version": 1,
         "input": source,
         "output": None,
-        "options": {"seed": 5, "scale": 3.0, "preset": "fast"},
+        "options": {"seed": 5, "scale": 3.0, "preset": "fast", "keep_work": True},
         "python": FOUND.python,
     }
+    assert settings.load().options == Options()  # which are those of this user's own runs
+    assert settings.load().folder == ""
 
 
 def test_asked_by_another_program_and_closed_it_answers_nothing(fake, scene, tmp_path):
@@ -533,6 +577,18 @@ def test_options_that_are_wrong_are_told_in_one_line(capsys, options, words, cod
     err = capsys.readouterr().err
     assert words in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("names", ["scal", "resume,scale"])
+def test_options_that_cannot_be_left_out_are_told(capsys, names):
+    assert program.main(["a.tif", "--answer", "a.json", "--without", names]) == 2
+    assert "--without has scal" in capsys.readouterr().err
+
+
+def test_an_answer_needs_a_picture(capsys):
+    with pytest.raises(SystemExit):
+        program.main(["--answer", "a.json"])
+    assert "needs the picture" in capsys.readouterr().err
 
 
 def test_it_starts_as_a_program_and_ends_with_who_asks(tmp_path, example_raster):

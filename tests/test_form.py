@@ -159,6 +159,7 @@ def turn_wheel(widget):
         ),
         ("try a smaller --tile-batch or --tile-size", "try a smaller \u201cTile batch\u201d or \u201cTile size\u201d"),
         ("run `pip --version` or a--b", "run `pip --version` or a--b"),
+        ("choose another folder with -o", "choose another folder under \u201cOutput\u201d"),
     ],
 )
 def test_messages_name_what_is_on_the_form(message, shown):
@@ -172,6 +173,24 @@ def test_a_form_without_output_does_not_ask_for_it():
     assert not form.output.isVisible()
     assert not form.fields["overwrite"].widget.isVisible()
     assert form.job().output is None
+
+
+def test_a_form_asks_for_nothing_that_somebody_else_decides():
+    decided = [name for name, spec in OPTIONS.items() if spec.group == "output"] + ["nodata"]
+    form = Form(with_input=False, with_output=False, without=decided)
+    form.show_options(Options(overwrite=True, nodata=3.0, seed=4))
+    form.show()
+    form.unfold(tuple(form.sections))
+    live(10)
+    assert not form.input.isVisible()
+    assert not {"Output", *(f"zido_{name}" for name in decided)} & shown(form)
+    assert form.options() == Options(overwrite=True, nodata=3.0, seed=4)
+
+
+def shown(form):
+    """Headings and fields in sight."""
+    headings = {button.text() for button in form.findChildren(QtWidgets.QToolButton) if button.isVisible()}
+    return headings | {field.widget.objectName() for field in form.fields.values() if field.widget.isVisible()}
 
 
 def test_every_row_has_a_label_that_belongs_to_its_widget(form):

@@ -73,7 +73,7 @@ def result_options(setup: Setup) -> dict[str, Any]:
     options = setup.options
     told = options.record() | {"creation_options": list(options.creation_options), "cog": options.cog}
     if os.path.isfile(options.prompts):
-        told["prompts"] = f"{options.prompts} ({_content(Path(options.prompts))[:12]})"
+        told["prompts"] = f"{os.path.basename(options.prompts)} ({_content(Path(options.prompts))[:12]})"
     return told
 
 

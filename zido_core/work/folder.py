@@ -23,11 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, OutputNotWritable
+from ..folders import WORK_FILE, WORK_SUFFIX
 from ..store_lock import StoreLock
 from .records import Journal, load_record, save_record
-
-SUFFIX = ".zido"
-"""What the name of an output gets."""
 
 ELSEWHERE = "choose another folder for the output"
 """What to do about a folder that cannot be locked."""
@@ -65,7 +63,7 @@ class WorkFolder:
     @property
     def exists(self) -> bool:
         """Whether there is anything to continue."""
-        return (self.path / "job.json").exists()
+        return (self.path / WORK_FILE).exists()
 
     @property
     def has_facts(self) -> bool:
@@ -87,12 +85,12 @@ class WorkFolder:
 
     def describe(self, description: Description) -> None:
         """Say what is to be done here; from now on it can be continued."""
-        save_record(self.path / "job.json", asdict(description))
+        save_record(self.path / WORK_FILE, asdict(description))
         self.journal.add(event="begun", process=os.getpid())
 
     def description(self) -> Description:
         """What is to be done here."""
-        record = load_record(self.path / "job.json")
+        record = load_record(self.path / WORK_FILE)
         if record is None or record.get("version") != VERSION:
             raise ConfigurationError(
                 f"{self.path} holds no job that this version of zido can continue; start anew with --overwrite"
@@ -121,7 +119,7 @@ class WorkFolder:
 
     def clear(self) -> None:
         """Remove all work; the lock stays, and what somebody else put there."""
-        for pattern in ("job.json", "facts.*", "journal*.jsonl", ".*.part-*"):
+        for pattern in (WORK_FILE, "facts.*", "journal*.jsonl", ".*.part-*"):
             for path in self.path.glob(pattern):
                 path.unlink()
         shutil.rmtree(self.path / "blocks", ignore_errors=True)
@@ -136,7 +134,7 @@ class WorkFolder:
 
 def work_folder(output: Path) -> Path:
     """Where the work of an output lies; beside the file itself where the output is a link to one."""
-    return Path(f"{os.path.realpath(output)}{SUFFIX}")
+    return Path(f"{os.path.realpath(output)}{WORK_SUFFIX}")
 
 
 def taken_by(folder: Path) -> int:

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputNotFound, OutputNotWritable
+from ..folders import WORK_SUFFIX
 from ..job import Job
 from ..options import Options
 from ..words import amount
 from .claims import is_busy
-from .folder import SUFFIX, WorkFolder, taken_by, work_folder
+from .folder import WorkFolder, taken_by, work_folder
 
 
 def work_in(place: str) -> list[WorkFolder]:
     """The work folders that a path means: itself, that of an output, or all in a folder."""
     path = Path(place)
-    if path.suffix == SUFFIX or not path.is_dir():
-        found = [WorkFolder(path if path.suffix == SUFFIX else work_folder(path))]
+    if path.suffix == WORK_SUFFIX or not path.is_dir():
+        found = [WorkFolder(path if path.suffix == WORK_SUFFIX else work_folder(path))]
     else:
-        found = [WorkFolder(each) for each in sorted(path.glob(f"*{SUFFIX}"))]
+        found = [WorkFolder(each) for each in sorted(path.glob(f"*{WORK_SUFFIX}"))]
     return [folder for folder in found if folder.exists or (folder.path / "lock").exists()]
 
 
@@ -27,7 +28,9 @@ def jobs_in(place: str) -> Iterator[Job]:
     """The jobs to go on with there."""
     found = [folder for folder in work_in(place) if folder.exists]
     if not found:
-        raise InputNotFound(f"there is no unfinished work in {place}; expected a folder OUTPUT{SUFFIX} or its OUTPUT")
+        raise InputNotFound(
+            f"there is no unfinished work in {place}; expected a folder OUTPUT{WORK_SUFFIX} or its OUTPUT"
+        )
     for folder in found:
         told = folder.description()
         options = Options.from_dict({**told.options, "resume": True})

@@ -1,11 +1,11 @@
 """How time and memory grow with the raster, what zido itself costs beside the network, and many workers at once.
 
-    python benchmarks/scale.py [--sides 1024,2048,4096] [--kinds plain,preview] [--workers 1,2] [--json FILE]
+    python benchmarks/scale.py [--sides 1024,2048,4096] [--kinds plain,preview] [--workers 1,2] [--bands 3]
     python benchmarks/scale.py --simulate 1000 64
 
 ``plain`` is a model that does nothing: what is left is our own cost. Time is CPU time (user and system, helpers
 included), which a busy machine changes less than the clock; the exponent is that of time over pixels, the start of a
-process taken off. 16384 needs 70 GB of disk.
+process taken off. 16384 needs 70 GB of disk; ``--folder`` on a file system that compresses (btrfs) needs much less.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--sides", default="1024,2048,4096", help="sides of the square inputs, pixels")
     parser.add_argument("--kinds", default="plain,preview")
     parser.add_argument("--workers", default="1")
+    parser.add_argument("--bands", type=int, default=3, help="1 or 3")
     parser.add_argument("--json", type=Path, help="also write all figures here")
     parser.add_argument("--folder", type=Path, help="where rasters are written (default: a temporary folder)")
     parser.add_argument("--simulate", nargs=2, type=int, metavar=("BLOCKS", "WORKERS"))
@@ -54,7 +55,7 @@ def main() -> None:
         {"kind": kind, "workers": workers, **row}
         for kind in chosen.kinds.split(",")
         for workers in map(int, chosen.workers.split(","))
-        for row in series(kind, workers, list(map(int, chosen.sides.split(","))), chosen.folder)
+        for row in series(kind, workers, list(map(int, chosen.sides.split(","))), chosen)
     ]
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=1) + "\n")
@@ -67,13 +68,13 @@ def machine() -> str:
     return f"{model}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}"
 
 
-def series(kind: str, workers: int, sides: Sequence[int], place: Path | None) -> list[dict[str, Any]]:
+def series(kind: str, workers: int, sides: Sequence[int], chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """One row a side; the exponent between each and the one before."""
-    start = measured(kind, 1, 16, place)["cpu"]
+    start = measured(kind, 1, 16, chosen)["cpu"]
     print(f"{kind}, workers {workers}: start {start:.1f} s of CPU", flush=True)
     rows: list[dict[str, Any]] = []
     for side in sides:
-        row = {"side": side, **measured(kind, workers, side, place)}
+        row = {"side": side, **measured(kind, workers, side, chosen)}
         row["work"] = row["cpu"] - start * workers
         if rows:
             before = rows[-1]
@@ -84,11 +85,11 @@ def series(kind: str, workers: int, sides: Sequence[int], place: Path | None) ->
     return rows
 
 
-def measured(kind: str, workers: int, side: int, place: Path | None) -> dict[str, float]:
+def measured(kind: str, workers: int, side: int, chosen: argparse.Namespace) -> dict[str, float]:
     """Upscale a square raster by four in a process of its own."""
-    with tempfile.TemporaryDirectory(dir=place) as folder:
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         source, manifest = Path(folder) / "in.tif", Path(folder) / "manifest.json"
-        make_raster(source, side)
+        make_raster(source, side, chosen.bands)
         words = [kind, str(workers), folder]
         began = time.perf_counter()
         child = subprocess.Popen([sys.executable, __file__, "--one", *words], cwd=ROOT)
@@ -104,14 +105,14 @@ def measured(kind: str, workers: int, side: int, place: Path | None) -> dict[str
         }
 
 
-def make_raster(path: Path, side: int) -> None:
+def make_raster(path: Path, side: int, bands: int = 3) -> None:
     """Real pixels, repeated in mirror image; every repetition is a little brighter or darker than its neighbours."""
     import rasterio
 
     with rasterio.open(ROOT / "examples" / "houses.tif") as source:
-        tile, crs, transform = source.read(), source.crs, source.transform
+        tile, crs, transform = source.read()[:bands], source.crs, source.transform
     step = tile.shape[1]
-    profile = {"driver": "GTiff", "count": 3, "height": side, "width": side, "dtype": "uint8", "tiled": True}
+    profile = {"driver": "GTiff", "count": bands, "height": side, "width": side, "dtype": "uint8", "tiled": True}
     generator = np.random.default_rng(5)
     with rasterio.open(path, "w", **profile, crs=crs, transform=transform) as target:
         for row in range(0, side, step):

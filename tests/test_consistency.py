@@ -102,6 +102,12 @@ def test_an_image_without_tiles_has_no_seams(seed):
     assert seam_ratio(smooth, ROWS, COLS, period=4) == pytest.approx(1, abs=0.06)
 
 
+def test_the_input_may_be_enlarged_where_it_is_looked_at():
+    small, image = RNG.random((3, 64, 72), np.float32), RNG.random((3, 256, 288), np.float32)
+    whole = seam_ratio(image, ROWS, COLS, period=4, reference=resize(small, Size(256, 288)))
+    assert seam_ratio(image, ROWS, COLS, period=4, reference=small) == whole
+
+
 def test_a_pattern_of_input_pixels_is_not_a_seam():
     blocky = np.kron(RNG.random((3, 64, 72), np.float32), np.ones((1, 4, 4), np.float32))
     assert seam_ratio(blocky, ROWS, COLS, period=4) == pytest.approx(1, abs=0.06)

@@ -83,7 +83,7 @@ def test_data_type_and_block_means_are_kept(make_raster, run, dtype: str, count:
     assert np.abs(block_means(made, Size(20, 24)) - read(source)).max() <= step
 
 
-@pytest.mark.parametrize("consistency", ["on", "off"])
+@pytest.mark.parametrize("consistency", ["on", "local", "off"])
 @pytest.mark.parametrize(
     ("dtype", "value"),
     [
@@ -303,6 +303,14 @@ def test_nothing_valid_gives_nothing_valid_and_a_word_about_it(
     assert (read(result.path) == value).all() or np.isnan(read(result.path)).all()
     assert "the input has no valid pixel; neither has the output" in result.manifest["warnings"]
     assert any(isinstance(event, Warning) for event in said)
+
+
+def test_numbers_too_large_to_calculate_with_spoil_their_surroundings_only(make_raster, upscaler, tmp_path) -> None:
+    pixels = np.full((1, 40, 40), 7, np.float32)
+    pixels[0, 20, 20] = 3e38
+    result = upscaler.upscale(make_raster(pixels, **UTM), tmp_path / "out.tif", **DIFFUSED)
+    assert any("numbers too large" in text for text in result.manifest["warnings"])
+    assert np.isfinite(read(result.path)[0, :32, :32]).all()
 
 
 # --- one result -------------------------------------------------------------------------------------------

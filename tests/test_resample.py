@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from zido_core import resample
 from zido_core.errors import BadInput
 from zido_core.resample import resize, resize_window, source_window
 from zido_core.tiling.grid import Size, Tile
@@ -43,10 +44,19 @@ def test_equals_pillow_with_repeated_borders(kernel, size):
     image, margin = random_image(2, 33, 29), 100
     padded = np.pad(image, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
     box = (margin, margin, margin + 29, margin + 33)
-    expected = [
-        np.asarray(Image.fromarray(band).resize(size[::-1], PILLOW[kernel], box=box)) for band in padded
-    ]
+    expected = [np.asarray(Image.fromarray(band).resize(size[::-1], PILLOW[kernel], box=box)) for band in padded]
     np.testing.assert_allclose(resize(image, Size(*size), kernel), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(160, 144), (100, 90), (60, 54), (20, 18), (40, 90), (120, 12), (41, 37), (640, 3)])
+@pytest.mark.parametrize("kernel", ["bicubic", "lanczos", "area"])
+@pytest.mark.parametrize("chunk", [64, 1 << 16])
+def test_patterns_of_taps_have_the_bits_of_single_ones(monkeypatch, kernel, size, chunk):
+    image = random_image(2, 40, 36)
+    monkeypatch.setattr(resample, "_CHUNK", chunk)
+    fast = resize(image, Size(*size), kernel)
+    monkeypatch.setattr(resample, "_PHASES", 0)
+    assert (fast == resize(image, Size(*size), kernel)).all()
 
 
 @pytest.mark.parametrize(("count", "target"), [(7, 28), (7, 10), (10, 7), (12, 3), (5, 1), (1, 4), (9, 9)])
@@ -55,9 +65,7 @@ def test_equals_naive_sums(kernel, naive, count, target):
     row = random_image(count)
     expected = naive(row, target)
     np.testing.assert_allclose(resize(row[None, None], Size(1, target), kernel)[0, 0], expected, atol=2e-6)
-    np.testing.assert_allclose(
-        resize(row[None, :, None], Size(target, 1), kernel)[0, :, 0], expected, atol=2e-6
-    )
+    np.testing.assert_allclose(resize(row[None, :, None], Size(target, 1), kernel)[0, :, 0], expected, atol=2e-6)
 
 
 def test_area_of_whole_factors_is_the_block_mean():
@@ -106,9 +114,7 @@ def test_dtype_is_wide_enough_for_the_values(dtype, result):
 def test_a_window_has_the_bits_of_the_whole(kernel, source, target, data):
     image = random_image(2, *source)
     top, left = (data.draw(st.integers(0, n - 1)) for n in target)
-    window = Tile(
-        top, left, data.draw(st.integers(1, target[0] - top)), data.draw(st.integers(1, target[1] - left))
-    )
+    window = Tile(top, left, data.draw(st.integers(1, target[0] - top)), data.draw(st.integers(1, target[1] - left)))
     need = source_window(window, Size(*source), Size(*target), kernel)
     crop = image[:, need.row : need.row + need.height, need.col : need.col + need.width]
     part = resize_window(crop, (need.row, need.col), Size(*source), Size(*target), window, kernel)

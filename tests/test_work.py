@@ -12,7 +12,7 @@ import pytest
 from zido_core.errors import ConfigurationError, InputNotFound, OutputFailed, OutputNotWritable
 from zido_core.raster import atomic
 from zido_core.tiling.grid import Tile
-from zido_core.work.array_file import CHUNK_ROWS, ArrayFile, DamagedFile, load_array, save_array
+from zido_core.work.array_file import CHUNK_COLS, CHUNK_ROWS, ArrayFile, DamagedFile, load_array, save_array
 from zido_core.work.folder import Description, WorkFolder, taken_by, work_folder
 from zido_core.work.records import Journal, load_record, save_record
 from zido_core.work.store import FolderStore, LatentsSlot, MemoryStore
@@ -41,6 +41,14 @@ def test_arrays_come_back_by_window(tmp_path: Path, window: Tile | None) -> None
         assert (file.shape, file.facts) == (array.shape, {"step": 3})
         assert (file.read(window) == (array if window is None else array[:, *window.slices])).all()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("window", [None, Tile(0, 500, 1, 30), Tile(127, 0, 2, 1100), Tile(130, 1030, 9, 70)])
+def test_wide_arrays_come_back_by_window(tmp_path: Path, window: Tile | None) -> None:
+    array = some(140, 2 * CHUNK_COLS + 76)
+    save_array(tmp_path / "a", array)
+    with ArrayFile(tmp_path / "a") as file:
+        assert (file.read(window) == (array if window is None else array[:, *window.slices])).all()
 
 
 @pytest.mark.parametrize("place", [0, 14, 20, 40, -1, -4000])

@@ -20,9 +20,8 @@ from .finish import Finished
 from .metrics.consistency import borders, consistency, seam_ratio
 from .prompts.base import Prompt
 from .raster.stretch import Stretch
-from .resample import resize
 from .setup import Setup
-from .tiling.grid import Size, Tile
+from .tiling.grid import Tile
 
 STATEMENT = "Detail is synthesised by a generative model. It looks plausible; it is not a measurement."
 """Stands in every output."""
@@ -68,9 +67,8 @@ class Manifest:
         """Measure how true a piece stays to its input; ``core`` is where it lies, in input pixels."""
         found = consistency(piece.made, piece.seen, piece.measured)
         factor = max(1, round(piece.made.shape[1] / piece.seen.shape[1]))
-        smooth = resize(piece.seen, Size(*piece.made.shape[1:]))
         rows, cols = tile_borders(self.setup, core)
-        seams = seam_ratio(piece.made, rows, cols, period=factor, reference=smooth, valid=piece.valid)
+        seams = seam_ratio(piece.made, rows, cols, period=factor, reference=piece.seen, valid=piece.valid)
         figures = {
             "reflectance": found.reflectance,
             "spectral_angle_degrees": found.spectral,

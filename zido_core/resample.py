@@ -8,8 +8,10 @@ bit for bit the values that the whole raster would have. The sum over taps is ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import gcd
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +26,10 @@ Kernel = Literal["bicubic", "lanczos", "area", "nearest"]
 _CHUNK = 1 << 16
 """Elements that one arithmetic step touches: small enough to stay in the second-level cache."""
 
-_BAND = 1 << 22
+_PHASES = 16
+"""Patterns of taps are made use of where they repeat after so many target pixels: x4, x1.5, x2.5, but not x1.37."""
+
+_BAND = 1 << 20
 """Elements of the intermediate image (resampled along one axis only) that are held at a time."""
 
 
@@ -35,6 +40,39 @@ class _Axis(NamedTuple):
     target: int
     kernel: Kernel
 
+    @property
+    def period(self) -> int:
+        return self.target // gcd(self.source, self.target)
+
+    @property
+    def step(self) -> int:
+        return self.source // gcd(self.source, self.target)
+
+
+class _Pattern(NamedTuple):
+    """``turns`` times ``period`` target pixels, whose taps are those of the turn before, ``step`` farther on."""
+
+    start: int
+    turns: int
+    period: int
+    step: int
+
+    def outside(self, count: int) -> tuple[slice, slice]:
+        """The other ones of so many target pixels."""
+        return slice(0, self.start), slice(self.start + self.turns * self.period, count)
+
+
+class _Run(NamedTuple):
+    """Target pixels with the same weights, and their taps, all at even distances."""
+
+    target: slice
+    base: slice
+    others: tuple[slice, ...]
+    weights: npt.NDArray[np.float64]
+
+
+_NO_PATTERN = _Pattern(start=0, turns=0, period=0, step=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Taps:
@@ -44,13 +82,48 @@ class _Taps:
     """(taps, n) source indexes of the other taps, clamped to the axis."""
     weight: npt.NDArray[np.float64]
     """(taps, n) their weights."""
+    period: int
+    """So many target pixels are as wide as `step` source pixels, both whole numbers."""
+    step: int
+    """See `period`."""
 
     def moved(self, origin: int) -> _Taps:
-        return _Taps(base=self.base - origin, index=self.index - origin, weight=self.weight)
+        return replace(self, base=self.base - origin, index=self.index - origin)
 
     def part(self, start: int, stop: int) -> _Taps:
         part = slice(start, stop)
-        return _Taps(base=self.base[part], index=self.index[:, part], weight=self.weight[:, part])
+        return replace(self, base=self.base[part], index=self.index[:, part], weight=self.weight[:, part])
+
+    @cached_property
+    def pattern(self) -> _Pattern:
+        """Where the taps repeat themselves: all but a few pixels, whose taps the border of the source holds up."""
+        period, step, count = self.period, self.step, len(self.base)
+        if not 0 < period <= min(_PHASES, count // 4):
+            return _NO_PATTERN
+        ahead, behind = slice(period, None), slice(None, -period)
+        alike = (self.index[:, ahead] - self.index[:, behind] == step).all(0)
+        alike &= (self.weight[:, ahead] == self.weight[:, behind]).all(0)
+        alike &= self.base[ahead] - self.base[behind] == step
+        breaks = np.flatnonzero(~alike)
+        head, tail = breaks[breaks < count // 2], breaks[breaks >= count // 2]
+        start = int(head[-1]) + 1 if head.size else 0
+        stop = int(tail[0]) + period if tail.size else count
+        turns = (stop - start) // period
+        return _Pattern(start, turns, period, step) if turns > 1 else _NO_PATTERN
+
+    def run(self, phase: int, start: int, stop: int) -> _Run:
+        """One pixel of the pattern's period, in its turns ``start`` to ``stop``."""
+        first, step, period = self.pattern.start + phase, self.pattern.step, self.pattern.period
+
+        def along(index: np.int64) -> slice:
+            return slice(int(index) + start * step, int(index) + (stop - 1) * step + 1, step)
+
+        return _Run(
+            target=slice(first + start * period, first + (stop - 1) * period + 1, period),
+            base=along(self.base[first]),
+            others=tuple(along(index) for index in self.index[:, first]),
+            weights=self.weight[:, first],
+        )
 
     @property
     def span(self) -> tuple[int, int]:
@@ -125,34 +198,62 @@ def resize_window(
 
 def _combine_rows(image: Array, taps: _Taps, out: Array) -> None:
     """Weighted sums of rows of ``image`` (bands, h, w) into ``out`` (bands, rows, w)."""
-    term = np.empty_like(image[:, 0])
+    pattern = taps.pattern
+    for part in pattern.outside(len(taps.base)):
+        _rows_one_by_one(image, taps.part(part.start, part.stop), out[:, part])
+    for start, stop in _ranges(pattern.turns, max(1, _CHUNK // max(1, image.shape[0] * image.shape[2]))):
+        for phase in range(pattern.period):
+            run = taps.run(phase, start, stop)
+            weights = run.weights.astype(image.dtype).tolist()
+            _sum(image[:, run.base], (image[:, other] for other in run.others), weights, out[:, run.target])
+
+
+def _rows_one_by_one(image: Array, taps: _Taps, out: Array) -> None:
     weights = taps.weight.astype(image.dtype).T.tolist()
     for row, (base, index, weight) in enumerate(zip(taps.base, taps.index.T, weights, strict=True)):
-        reference, total = image[:, base], out[:, row]
-        total[:] = reference
-        for tap, factor in zip(index, weight, strict=True):
-            # Separate operations on purpose: a fused multiply-add would round by position in the vector.
-            np.subtract(image[:, tap], reference, out=term)
-            np.multiply(term, factor, out=term)
-            np.add(total, term, out=total)
+        _sum(image[:, base], (image[:, tap] for tap in index), weight, out[:, row])
+
+
+def _sum(reference: Array, others: Iterable[Array], weights: Sequence[Any], total: Array) -> None:
+    """``reference + sum w_k (x_k - reference)``, into ``total``."""
+    term, sum_so_far = np.empty(reference.shape, reference.dtype), reference
+    for other, weight in zip(others, weights, strict=True):
+        # Separate operations on purpose: a fused multiply-add would round by position in the vector.
+        np.subtract(other, reference, out=term)
+        np.multiply(term, weight, out=term)
+        sum_so_far = np.add(sum_so_far, term, out=total)
+    if sum_so_far is reference:
+        total[...] = reference
 
 
 def _combine_columns(image: Array, taps: _Taps) -> Array:
     """Weighted sums of columns of ``image`` (bands, h, w): (bands, h, columns)."""
     bands, height, _ = image.shape
     out = np.empty((bands, height, len(taps.base)), image.dtype)
-    weights = taps.weight.astype(image.dtype)
+    pattern = taps.pattern
+    runs = [taps.run(phase, 0, pattern.turns) for phase in range(pattern.period)]
     for start, stop in _ranges(height, max(1, _CHUNK // max(1, bands * len(taps.base)))):
-        source = np.ascontiguousarray(image[:, start:stop])
-        reference = np.take(source, taps.base, axis=2)
-        total, term = reference.copy(), np.empty_like(reference)
-        for index, weight in zip(taps.index, weights, strict=True):
-            np.take(source, index, axis=2, out=term, mode="clip")
-            term -= reference
-            term *= weight
-            total += term
-        out[:, start:stop] = total
+        source, target = np.ascontiguousarray(image[:, start:stop]), out[:, start:stop]
+        for part in pattern.outside(len(taps.base)):
+            _columns_gathered(source, taps.part(part.start, part.stop), target[:, :, part])
+        for run in runs:
+            reference = source[:, :, run.base]
+            total = np.empty(reference.shape, image.dtype)
+            weights = run.weights.astype(image.dtype).tolist()
+            _sum(reference, (source[:, :, other] for other in run.others), weights, total)
+            target[:, :, run.target] = total
     return out
+
+
+def _columns_gathered(source: Array, taps: _Taps, out: Array) -> None:
+    reference = np.take(source, taps.base, axis=2)
+    total, term = reference.copy(), np.empty_like(reference)
+    for index, weight in zip(taps.index, taps.weight.astype(source.dtype), strict=True):
+        np.take(source, index, axis=2, out=term, mode="clip")
+        term -= reference
+        term *= weight
+        total += term
+    out[...] = total
 
 
 def _ranges(count: int, step: int) -> Iterator[tuple[int, int]]:
@@ -177,7 +278,7 @@ def _taps(axis: _Axis, start: int, count: int) -> _Taps:
     if axis.kernel == "nearest" or axis.source == axis.target:
         base = (2 * position + 1) * axis.source // (2 * axis.target)
         empty = np.empty((0, count))
-        return _Taps(base=base, index=empty.astype(np.int64), weight=empty)
+        return _Taps(base=base, index=empty.astype(np.int64), weight=empty, period=axis.period, step=axis.step)
     if axis.kernel == "area":
         return _area_taps(axis, position)
     return _kernel_taps(axis, position)
@@ -192,7 +293,8 @@ def _area_taps(axis: _Axis, position: npt.NDArray[np.int64]) -> _Taps:
     index = np.minimum(first + np.arange(1, width)[:, None], last)
     reach = first + np.arange(1, width)[:, None]
     overlap = np.minimum(end, (reach + 1) * m) - np.maximum(begin, reach * m)
-    return _Taps(base=first, index=index, weight=np.maximum(overlap, 0) / n)
+    weight = np.maximum(overlap, 0) / n
+    return _Taps(base=first, index=index, weight=weight, period=axis.period, step=axis.step)
 
 
 def _kernel_taps(axis: _Axis, position: npt.NDArray[np.int64]) -> _Taps:
@@ -208,7 +310,8 @@ def _kernel_taps(axis: _Axis, position: npt.NDArray[np.int64]) -> _Taps:
     weight /= np.cumsum(weight, axis=0)[-1]
     others = np.delete(np.arange(2 * reach), reach - 1)
     index = np.clip(centre + offset[others], 0, n - 1)
-    return _Taps(base=np.clip(centre, 0, n - 1), index=index, weight=weight[others])
+    base = np.clip(centre, 0, n - 1)
+    return _Taps(base=base, index=index, weight=weight[others], period=axis.period, step=axis.step)
 
 
 def _bicubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

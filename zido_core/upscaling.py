@@ -276,15 +276,19 @@ class Upscaling:
         assert self.facts is not None
         self.stage("finishing")
         pieces = assembled(self.source, self.setup, self.facts, store.read, check=self.cancel.check)
+        floating, overflown = np.issubdtype(np.dtype(self.setup.dtype), np.floating), False
         while True:
-            with self.manifest.timed("finishing"):
+            with self.manifest.timed("finishing"), np.errstate(over="ignore", invalid="ignore"):
                 found = next(pieces, None)
                 if found is None:
                     break
                 piece, finished = found
                 self.manifest.observe(finished, piece.core)
+                overflown |= floating and bool(np.isnan(finished.made).any())
             yield piece, finished
             self.advance(piece.work)
+        if overflown:
+            self.warn("the input holds numbers too large to calculate with; near them the output has none (NaN)")
         if not self.manifest.measured:
             self.warn("the input has no valid pixel; neither has the output")
 

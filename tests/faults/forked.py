@@ -16,7 +16,9 @@ from pathlib import Path
 from tests.plain_backbone import PlainBackbone
 
 SECONDS = 10
-"""What takes longer counts as hanging."""
+"""What takes longer counts as hanging: of the processor's time, which other programs change little."""
+WAITING = 60
+"""The same for waiting: seconds of the clock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +70,11 @@ def _work(files: Sequence[Path], outputs: Path, report) -> None:
 
     torch.set_num_threads(1)  # a fork has none of its parent's threads
     pipeline.load_backbone = lambda *_, **__: PlainBackbone()
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, signal.SIG_DFL)
     for path in files:
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(WAITING)
         with (outputs.parent / "stderr").open("w+") as stream:
             os.dup2(stream.fileno(), 2)
             sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
@@ -83,6 +87,7 @@ def _work(files: Sequence[Path], outputs: Path, report) -> None:
             stream.seek(0)
             told = stream.read()
         left = _emptied(outputs)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         report.write(json.dumps({"name": path.name, "code": code, "told": told, "left": left}) + "\n")
         report.flush()

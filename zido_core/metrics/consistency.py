@@ -8,15 +8,16 @@ input and the area means of the result.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
-from ..resample import resize
+from ..resample import resize, resize_window
 from ..tiling.grid import Size, Tile
 from .fidelity import Image, Mask, sam
 from .spectrum import windowed
@@ -27,6 +28,9 @@ _FINE = 100
 
 _UNSEEN = 1e-3
 """Steps of this size, a quarter of a level of 8 bits, are not told from none."""
+
+Lines = Callable[[Sequence[int], int], Image]
+"""The rows (axis 1) or columns (axis 2) of an image that stand at these places."""
 
 
 class Shift(NamedTuple):
@@ -104,10 +108,7 @@ def phase_shift(image: Image, reference: Image, valid: Mask | None = None) -> Sh
     fade = np.exp(-0.5 * ((rows[:, None] ** 2 + cols**2) / 0.15**2))
     phase = np.where(strength > 1e-9 * strength.max(), cross / np.maximum(strength, 1e-300), 0) * fade
     peak = np.unravel_index(np.argmax(np.fft.ifft2(phase).real), phase.shape)
-    whole = [
-        int(at) - length if at > length // 2 else int(at)
-        for at, length in zip(peak, phase.shape, strict=True)
-    ]
+    whole = [int(at) - length if at > length // 2 else int(at) for at, length in zip(peak, phase.shape, strict=True)]
     steps = np.arange(-_FINE, _FINE + 1) / _FINE
     down = np.exp(2j * np.pi * np.outer(whole[0] + steps, rows))
     right = np.exp(2j * np.pi * np.outer(cols, whole[1] + steps))
@@ -133,14 +134,15 @@ def seam_ratio(
     bits do not.
 
     ``period`` is the factor of enlargement: lines then have the same place within an input pixel, and a
-    pattern that repeats with the input's pixels is not taken for a seam. ``reference``, the enlarged input,
-    takes out what the content itself does at the borders: photographs of half a megapixel then lie within
-    0.02 of 1, and steps of 0.01 between their tiles give 1.05 to 1.3. ``valid`` (H, W). NaN without a
-    border that has neighbours.
+    pattern that repeats with the input's pixels is not taken for a seam. ``reference``, the input, enlarged or
+    to be enlarged where it is looked at, takes out what the content itself does at the borders: photographs of
+    half a megapixel then lie within 0.02 of 1, and steps of 0.01 between their tiles give 1.05 to 1.3.
+    ``valid`` (H, W). NaN without a border that has neighbours.
     """
     positions = (sorted(set(rows)), sorted(set(cols)))
-    ratio = _odds(image, positions, period, valid)
-    return ratio if reference is None else ratio / _odds(reference, positions, period, valid)
+    size = Size(*image.shape[1:])
+    ratio = _odds(_lines_of(image, size), size, positions, period, valid)
+    return ratio if reference is None else ratio / _odds(_lines_of(reference, size), size, positions, period, valid)
 
 
 def borders(tiles: Iterable[Tile], canvas: Size) -> tuple[list[int], list[int]]:
@@ -157,8 +159,22 @@ def _reflectance(means: Image, lr: Image, valid: Mask | None) -> float:
     return float(chosen.mean(dtype=np.float64)) if chosen.size else math.nan
 
 
+def _lines_of(image: Image, size: Size) -> Lines:
+    """Of an image, or of what it is when enlarged to ``size``."""
+    small = Size(*image.shape[1:])
+    if small == size:
+        return partial(np.take, image)
+
+    def enlarged(places: Sequence[int], axis: int) -> Image:
+        first, count = min(places), max(places) - min(places) + 1
+        part = Tile(first, 0, count, size.width) if axis == 1 else Tile(0, first, size.height, count)
+        return np.take(resize_window(image, (0, 0), small, size, part), [place - first for place in places], axis)
+
+    return enlarged
+
+
 def _odds(
-    image: Image, positions: tuple[Sequence[int], Sequence[int]], period: int, valid: Mask | None
+    lines_of: Lines, size: Size, positions: tuple[Sequence[int], Sequence[int]], period: int, valid: Mask | None
 ) -> float:
     total, count = 0.0, 0
     for axis, places in zip((1, 2), positions, strict=True):
@@ -169,20 +185,20 @@ def _odds(
             lines = [
                 line
                 for pair in near
-                if not taken.intersection(pair) and pair[0] > 0 and pair[1] < image.shape[axis]
+                if not taken.intersection(pair) and pair[0] > 0 and pair[1] < size[axis - 1]
                 for line in pair
             ]
             if lines:
-                border, *others = _steps(image, [place, *lines], axis, valid)
+                border, *others = _steps(lines_of, [place, *lines], axis, valid)
                 shares = [border / (border + other) for other in others]
                 total += float(np.sum(shares))
                 count += border.size * len(shares)
     return total / (count - total) if count else math.nan
 
 
-def _steps(image: Image, lines: Sequence[int], axis: int, valid: Mask | None) -> list[NDArray[np.float64]]:
+def _steps(lines_of: Lines, lines: Sequence[int], axis: int, valid: Mask | None) -> list[NDArray[np.float64]]:
     """|Step| across each line, (bands, pixels), where every line has both its sides valid; never 0."""
-    sides = [np.take(image, [line - 1 for line in lines], axis), np.take(image, lines, axis)]
+    sides = [lines_of([line - 1 for line in lines], axis), lines_of(lines, axis)]
     steps = np.moveaxis(np.abs(np.subtract(sides[1], sides[0], dtype=np.float64)), axis, 0) + _UNSEEN
     if valid is not None:
         usable = np.take(valid, [at for line in lines for at in (line - 1, line)], axis - 1).all(axis - 1)

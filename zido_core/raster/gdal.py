@@ -26,8 +26,11 @@ OPTIONS = {
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
-    # Bytes; GDAL's own default is 5 % of the machine, per process.
-    "GDAL_CACHEMAX": 256_000_000,
+    # Bytes; GDAL's own default is 5 % of the machine, per process. What is read is used once: little is gained by
+    # more than a row of strips, and what lies here counts for every run.
+    "GDAL_CACHEMAX": 64_000_000,
+    # Where messages go that no handler takes: those of GDAL's own threads (JPEG 2000). Errors come back as such.
+    "CPL_LOG": os.environ.get("CPL_LOG", os.devnull),
     # JPEG decoders fill the missing part of a cut file with grey and only warn.
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",
     # ENVI, PNM and other bare pixel files: a cut one would read as zeros.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..resample import Kernel, resize_window, source_window
 from ..tiling.grid import Size, Tile
 
-_BAND = 1 << 22
+_BAND = 1 << 20
 """Output elements handled at a time; temporaries are a few times as large."""
 
 
@@ -39,9 +39,7 @@ class Placement:
     @classmethod
     def whole(cls, source: Size, target: Size) -> Placement:
         """An image that is handled in one go."""
-        return cls(
-            source=Tile.whole(source), source_size=source, target=Tile.whole(target), target_size=target
-        )
+        return cls(source=Tile.whole(source), source_size=source, target=Tile.whole(target), target_size=target)
 
     @property
     def whole_factor(self) -> bool:
@@ -76,18 +74,18 @@ class Placement:
         borders of the raster and touches but the outermost two input pixels of a block, which its halo
         covers.
         """
-        target = Tile(
-            self.target.row + rows.start, self.target.col, rows.stop - rows.start, self.target.width
-        )
+        target = Tile(self.target.row + rows.start, self.target.col, rows.stop - rows.start, self.target.width)
         need = source_window(target, self.source_size, self.target_size, kernel)
         have = self.source
         margins = (
             (max(0, have.row - need.row), max(0, need.bottom - have.bottom)),
             (max(0, have.col - need.col), max(0, need.right - have.right)),
         )
+        first = min(max(0, need.row - have.row), have.height - 1)
+        crop = crop[:, first : max(first + 1, need.bottom - have.row)]
         if any(sum(pair) for pair in margins):
             crop = np.pad(crop, ((0, 0), *margins), mode="edge")
-        origin = (have.row - margins[0][0], have.col - margins[1][0])
+        origin = (have.row + first - margins[0][0], have.col - margins[1][0])
         return resize_window(crop, origin, self.source_size, self.target_size, target, kernel)
 
     def reduce(self, piece: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> NDArray[Any]:
@@ -101,9 +99,7 @@ class Placement:
         weighted = valid is not None and not self.whole_factor and not valid.all()
         for start in range(0, inside.height, step):
             stop = min(start + step, inside.height)
-            small = Tile(
-                self.source.row + inside.row + start, self.source.col + inside.col, stop - start, inside.width
-            )
+            small = Tile(self.source.row + inside.row + start, self.source.col + inside.col, stop - start, inside.width)
             large = source_window(small, self.target_size, self.source_size, "area")
             rows = slice(large.row - self.target.row, large.bottom - self.target.row)
             if weighted and valid is not None:
@@ -112,9 +108,7 @@ class Placement:
                 out[:, start:stop] = self._mean(piece[:, rows], rows, small)
         return out
 
-    def _weighted_mean(
-        self, piece: NDArray[Any], valid: NDArray[np.bool_], rows: slice, small: Tile
-    ) -> NDArray[Any]:
+    def _weighted_mean(self, piece: NDArray[Any], valid: NDArray[np.bool_], rows: slice, small: Tile) -> NDArray[Any]:
         mask = valid if valid.ndim == 3 else valid[None]
         weight = self.enlarge(mask, rows, "nearest").astype(np.float32)
         total = self._mean(np.where(weight > 0, piece[:, rows], 0), rows, small)

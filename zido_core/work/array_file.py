@@ -2,9 +2,10 @@
 
 ::
 
-    "zido-array-1", a line break | length and CRC-32 of the header | header (JSON) | chunks of rows, all bands each
+    "zido-array-2", a line break | length and CRC-32 of the header | header (JSON, spaces behind it) | chunks
 
-A chunk is what a checksum covers, so that reading a window reads and checks little more than the window.
+A chunk, so many rows and columns of all bands, is what a checksum covers: reading a window reads and checks little
+more than the window.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -22,13 +23,17 @@ from numpy.typing import NDArray
 
 from ..errors import OutputFailed
 from ..raster.atomic import sync_folder
-from ..tiling.grid import Tile
+from ..tiling.grid import Size, Tile
 from .records import part_of, told_if_full
 
-MAGIC = b"zido-array-1\n"
+MAGIC = b"zido-array-2\n"
 CHUNK_ROWS = 128
 """Rows per checksum."""
+CHUNK_COLS = 512
+"""Columns per checksum."""
 
+_UNKNOWN = 2**32 - 1
+"""No checksum is written with more digits."""
 _LENGTHS = struct.Struct("<II")
 
 
@@ -38,16 +43,22 @@ class DamagedFile(OutputFailed):
 
 def save_array(path: Path, array: NDArray[Any], **facts: Any) -> int:
     """Write (bands, height, width) with JSON-like facts; returns a CRC-32 of all. The file appears complete."""
-    checksums = [zlib.crc32(np.ascontiguousarray(array[:, rows]).data) for rows in _chunks(array.shape[1])]
+    chunks = list(_chunks(array.shape))
+    checksums = [_UNKNOWN] * len(chunks)
     header = {"shape": list(array.shape), "dtype": array.dtype.str, "chunks": checksums, "facts": facts}
-    text = json.dumps(header).encode()
+    room = len(json.dumps(header))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
     try:
         with told_if_full(path.parent, array.nbytes), part.open("wb") as file:
-            file.write(MAGIC + _LENGTHS.pack(len(text), zlib.crc32(text)) + text)
-            for rows in _chunks(array.shape[1]):
-                file.write(np.ascontiguousarray(array[:, rows]).data)
+            file.seek(len(MAGIC) + _LENGTHS.size + room)
+            for number, chunk in enumerate(chunks):
+                content = np.ascontiguousarray(array[:, *chunk.slices]).data
+                checksums[number] = zlib.crc32(content)
+                file.write(content)
+            text = json.dumps(header).ljust(room).encode()
+            file.seek(0)
+            file.write(MAGIC + _LENGTHS.pack(room, zlib.crc32(text)) + text)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -87,20 +98,21 @@ class ArrayFile:
 
     def read(self, window: Tile | None = None) -> NDArray[Any]:
         """(bands, h, w) of a window, by default all."""
-        bands, height, width = self.shape
-        window = window or Tile(0, 0, height, width)
+        bands, *size = self.shape
+        window = window or Tile.whole(Size(*size))
         out = np.empty((bands, *window.size), self.dtype)
-        for number, rows in enumerate(_chunks(height)):
-            top, bottom = max(rows.start, window.row), min(rows.stop, window.bottom)
-            if top < bottom:
-                chunk = self._chunk(number, rows)[:, top - rows.start : bottom - rows.start]
-                out[:, top - window.row : bottom - window.row] = chunk[:, :, window.col : window.right]
+        for number, chunk in enumerate(_chunks(self.shape)):
+            shared = chunk.intersect(window)
+            if shared is not None:
+                source = shared.shifted(-chunk.row, -chunk.col)
+                target = shared.shifted(-window.row, -window.col)
+                out[:, *target.slices] = self._chunk(number, chunk)[:, *source.slices]
         return out
 
     def check(self) -> Self:
         """Read everything; DamagedFile unless it is what was written."""
-        for number, rows in enumerate(_chunks(self.shape[1])):
-            self._chunk(number, rows)
+        for number, chunk in enumerate(_chunks(self.shape)):
+            self._chunk(number, chunk)
         return self
 
     def close(self) -> None:
@@ -112,15 +124,15 @@ class ArrayFile:
     def __exit__(self, *raised: object) -> None:
         self.close()
 
-    def _chunk(self, number: int, rows: slice) -> NDArray[Any]:
+    def _chunk(self, number: int, chunk: Tile) -> NDArray[Any]:
         bands, _, width = self.shape
-        row_bytes = bands * width * self.dtype.itemsize
-        self._file.seek(self._begin + rows.start * row_bytes)
-        size = (rows.stop - rows.start) * row_bytes
+        before = chunk.row * width + chunk.height * chunk.col  # pixels of the chunks before it
+        self._file.seek(self._begin + before * bands * self.dtype.itemsize)
+        size = chunk.height * chunk.width * bands * self.dtype.itemsize
         content = self._file.read(size)
         if len(content) != size or zlib.crc32(content) != self._checksums[number]:
-            raise self._damaged(f"rows {rows.start} to {rows.stop - 1} are not what was written")
-        return np.frombuffer(content, self.dtype).reshape(bands, rows.stop - rows.start, width)
+            raise self._damaged(f"rows {chunk.row} to {chunk.bottom - 1} are not what was written")
+        return np.frombuffer(content, self.dtype).reshape(bands, *chunk.size)
 
     def _damaged(self, why: str) -> DamagedFile:
         return DamagedFile(f"{self._path} is damaged: {why}; --resume computes it again")
@@ -135,6 +147,8 @@ def load_array(path: Path) -> tuple[NDArray[Any], Mapping[str, Any]] | None:
         return None
 
 
-def _chunks(height: int) -> Iterator[slice]:
-    for start in range(0, height, CHUNK_ROWS):
-        yield slice(start, min(start + CHUNK_ROWS, height))
+def _chunks(shape: Sequence[int]) -> Iterator[Tile]:
+    _, height, width = shape
+    for row in range(0, height, CHUNK_ROWS):
+        for col in range(0, width, CHUNK_COLS):
+            yield Tile(row, col, min(CHUNK_ROWS, height - row), min(CHUNK_COLS, width - col))

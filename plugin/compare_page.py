@@ -264,7 +264,11 @@ class ComparePage(QtWidgets.QWidget):
             button.setEnabled(two)
         self.back.setVisible(self.shows_preview and self._made is not None)
         self._blending.setVisible(two and self._least() < 1)
-        self.preview.setEnabled(self._possible and self.pictures.frame is not None)
+        here = self.pictures.frame is not None
+        for widget in (self.fit, self.one, self._zoom):
+            widget.setEnabled(here)
+        self._zoom.setVisible(here)
+        self.preview.setEnabled(self._possible and here)
 
     def _show_zoom(self) -> None:
         zoom = self.view.viewport.zoom * self.view.devicePixelRatioF()

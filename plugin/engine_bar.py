@@ -134,7 +134,7 @@ class EngineBar(QtWidgets.QFrame):
                 self.ready.emit()
             case Missing():
                 for looked in found.looked:
-                    self.said.emit(f"Looked at {looked}")
+                    self.said.emit(f"Will not do: {looked}")
                 self._text.setText(str(found))
                 self.show()
                 self.lacks = self.python is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 
 from ..zido_core.catalog import MODELS
 from ..zido_core.option_spec import AUTOMATIC, OptionSpec
@@ -14,6 +15,10 @@ MODEL = "model"
 
 WIDEST_SPIN = 2**31 - 1
 """Largest number that a spin box holds; beyond that, numbers are typed as text."""
+
+
+LINE = 34
+"""Letters of a text beside a box to tick, which Qt does not break into lines."""
 
 
 class Field(QtCore.QObject):
@@ -52,7 +57,7 @@ class Toggle(Field):
     """Yes or no."""
 
     def __init__(self, spec: OptionSpec) -> None:
-        self._box = QtWidgets.QCheckBox(sentence(spec.help))
+        self._box = QtWidgets.QCheckBox(textwrap.fill(sentence(spec.help), LINE))
         super().__init__(spec, self._box)
         self._box.toggled.connect(self.changed)
 

@@ -25,6 +25,7 @@ class Section(QtWidgets.QWidget):
         self._button.setFont(font)
         self._body = QtWidgets.QWidget()
         self.rows = rows(self._body)
+        self.rows.setRowWrapPolicy(QtWidgets.QFormLayout.RowWrapPolicy.WrapLongRows)
         self.rows.setContentsMargins(self.fontMetrics().averageCharWidth() * 2, 0, 0, 6)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -196,3 +196,10 @@ def shown(form):
 def test_every_row_has_a_label_that_belongs_to_its_widget(form):
     buddies = {label.buddy() for label in form.findChildren(QtWidgets.QLabel)}
     assert {field.widget for field in form.fields.values()} - buddies <= {form.fields["overwrite"].widget}
+
+
+def test_no_row_is_wider_than_the_narrowest_place_of_the_form(form):
+    form.show()
+    form.unfold(tuple(form.sections))
+    live(10)
+    assert form.minimumSizeHint().width() <= 44 * form.fontMetrics().averageCharWidth()

@@ -89,7 +89,9 @@ def _bf16_in_hardware(device: str) -> bool:
 def describe_device(device: str) -> DeviceInfo:
     """The device with its memory as it is now."""
     if not device.startswith("cuda"):
-        title = "Apple GPU, memory shared" if device == "mps" else f"{thread_count()} threads"
+        count = thread_count()
+        cores = f"{count} thread{'' if count == 1 else 's'}"
+        title = "Apple GPU, memory shared" if device == "mps" else cores
         return DeviceInfo(name=device, title=title, total_bytes=total_ram(), free_bytes=free_ram())
     import torch
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zido_core.raster.back_projection import back_project
+from zido_core.raster.back_projection import REACH, back_project, keep_local_means
 from zido_core.raster.placement import Placement
 from zido_core.resample import resize
 from zido_core.tiling.grid import Size, Tile
@@ -102,3 +102,46 @@ def test_numbers_of_32_bits_keep_their_digits():
     large = SMALL.scaled(2)
     image = back_project(resize(source, large) + 3, source, ALL, Placement.whole(SMALL, large))
     np.testing.assert_allclose(resize(image, SMALL, "area"), source, rtol=0, atol=1e-5)
+
+
+class TestLocalMeans:
+    """Means over neighbourhoods are kept, the noise of single pixels is not."""
+
+    def test_what_is_smooth_is_restored_and_noise_stays_away(self):
+        size = Size(48, 60)
+        rows, cols = np.mgrid[:48, :60].astype(np.float32)
+        smooth = (100 + rows + 2 * cols)[None]
+        noisy = smooth + np.random.default_rng(2).normal(0, 12, smooth.shape).astype(np.float32)
+        placement = Placement.whole(size, size.scaled(4))
+        clean = resize(smooth, size.scaled(4))
+        drifted = clean * np.float32(1.1) + 6
+        keep_local_means(drifted, noisy, np.ones(size, bool), placement)
+        assert np.abs(drifted - clean).mean() < 2
+        exact = back_project(clean * np.float32(1.1) + 6, noisy, np.ones(size, bool), placement)
+        assert np.abs(exact - clean).mean() > 8
+
+    def test_invalid_pixels_pull_at_nothing(self):
+        valid = ALL.copy()
+        valid[:, :15] = False
+        source = np.full((1, *SMALL), 50, np.float32)
+        source[:, ~valid] = 9000
+        image = np.full((1, *SMALL.scaled(4)), 40, np.float32)
+        keep_local_means(image, source, valid, Placement.whole(SMALL, SMALL.scaled(4)))
+        np.testing.assert_allclose(image[:, :, 10 * 4 :], 50, atol=1e-3)
+
+    def test_the_range_of_the_type_holds(self):
+        source = np.full((1, *SMALL), 250, np.float32)
+        image = np.tile(np.array([200, 255], np.float32), (1, SMALL.height * 2, SMALL.width))
+        keep_local_means(image, source, ALL, Placement.whole(SMALL, SMALL.scaled(2)), limits=(0, 255))
+        assert image.max() == 255
+
+    def test_a_piece_is_made_as_in_the_whole(self):
+        large = SMALL.scaled(4)
+        source, image = scene(large)
+        piece = image[:, :, : 24 * 4].copy()
+        keep_local_means(image, source, ALL, Placement.whole(SMALL, large))
+        crop = Tile(0, 0, SMALL.height, 24)
+        part = Placement(source=crop, source_size=SMALL, target=crop.scaled(4), target_size=large)
+        keep_local_means(piece, source[:, :, :24], ALL[:, :24], part)
+        seen = (24 - REACH - 2) * 4
+        np.testing.assert_allclose(piece[:, :, :seen], image[:, :, :seen], atol=1e-3)

@@ -151,6 +151,7 @@ def test_rasters_and_photographs_differ_in_colour(kind, color_fix, consistency):
 def test_consistency_can_be_forced():
     assert resolve(Options(consistency="off"), MINI, "raster").consistency == "off"
     assert resolve(Options(consistency="on"), MINI, "photo").consistency == "on"
+    assert resolve(Options(consistency="local"), MINI, "raster").consistency == "local"
 
 
 def test_resolving_leaves_nothing_open_but_what_the_input_or_machine_decides():

@@ -19,6 +19,7 @@ from .raster.radiometry import (
     add_detail,
     back_project,
     fill_invalid,
+    keep_local_means,
     limits_of,
     to_dtype,
     to_values,
@@ -149,9 +150,9 @@ class PieceEnds:
 
     def _keep_means(self, values: NDArray[Any], bands: Bands, placement: Placement) -> None:
         """Back-projection, in place, unless the user turned it off."""
-        if self.setup.options.consistency == "on":
-            limits = self.setup.limits_of(bands.numbers)
-            back_project(values, bands.filled, bands.valid, placement, limits=limits)
+        keep = {"on": back_project, "local": keep_local_means}.get(self.setup.options.consistency)
+        if keep is not None:
+            keep(values, bands.filled, bands.valid, placement, limits=self.setup.limits_of(bands.numbers))
 
     def _numbers(self, values: NDArray[Any], bands: Bands, placement: Placement) -> NDArray[Any]:
         setup = self.setup

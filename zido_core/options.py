@@ -18,6 +18,7 @@ from .assurance import Assurance
 from .catalog import (
     DEFAULT_MODEL,
     ColorFix,
+    Consistency,
     FusionMethod,
     Kind,
     ModelDescriptor,
@@ -25,7 +26,6 @@ from .catalog import (
     SamplerName,
     SizeConditioning,
     Start,
-    Switch,
     TaggerName,
     TileWeights,
     describe,
@@ -179,9 +179,10 @@ class Options(Machine, Workforce, Assurance, Steering):
     color_fix: ColorFix | None = option(None, group="radiometry", help="take the colours of the input")
     """Colour correction of the result; None: the model's own for this kind of image."""
 
-    consistency: Switch = option(
+    consistency: Literal["auto", "on", "local", "off"] = option(
         "auto", group="radiometry",
-        help="make the mean of each block of output equal its input pixel; auto: on for rasters",
+        help="make the mean of each block of output equal its input pixel; local: only means of neighbourhoods, which "
+        "leaves the model free to remove noise; auto: on for rasters",
     )
     """Back-projection."""
 
@@ -301,7 +302,7 @@ class ResolvedOptions(Options):
     noise_level: int
     controlnet_conditioning_scale: float
     color_fix: ColorFix
-    consistency: Literal["on", "off"]
+    consistency: Consistency
     priors: str
     noise_guidance: int
     size_conditioning: SizeConditioning

@@ -15,6 +15,7 @@ from .c_upscale import C_UPSCALE, C_UPSCALE_PIXART, C_UPSCALE_SD3, C_UPSCALE_SD1
 from .deedsr import DEEDSR
 from .descriptor import (
     ColorFix,
+    Consistency,
     FusionMethod,
     Kind,
     ModelDescriptor,
@@ -25,7 +26,6 @@ from .descriptor import (
     SamplerName,
     SizeConditioning,
     Start,
-    Switch,
     TaggerName,
     TileWeights,
     TimestepSpacing,
@@ -57,6 +57,7 @@ __all__ = [
     "STABLESR_TURBO",
     "ZIDO",
     "ColorFix",
+    "Consistency",
     "FusionMethod",
     "Kind",
     "ModelDescriptor",
@@ -67,7 +68,6 @@ __all__ = [
     "SamplerName",
     "SizeConditioning",
     "Start",
-    "Switch",
     "TaggerName",
     "TileWeights",
     "TimestepSpacing",

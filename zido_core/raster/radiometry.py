@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .back_projection import back_project
+from .back_projection import back_project, keep_local_means
 from .band_plan import BandPlan, ExtraBands, luminance, plan_bands
 from .fill import fill_invalid
 from .placement import Placement
@@ -35,6 +35,7 @@ __all__ = [
     "detail_gains",
     "fill_invalid",
     "fit_stretch",
+    "keep_local_means",
     "limits_of",
     "luminance",
     "plan_bands",

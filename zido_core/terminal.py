@@ -142,9 +142,9 @@ def plan_text(source: str, plan: Plan) -> str:
         ("output", f"{plan.output}, {pixels(plan.output_size)} (x{plan.scale:g})"),
         ("CRS", plan.crs or "none"),
         ("tiles", f"{plan.tiles} of {plan.tile_size} px"),
-        ("memory", f"about {amount(plan.memory_bytes)} on {plan.device}"),
-        ("disk", f"about {amount(plan.disk_bytes)}"),
-        ("time", "not known yet" if plan.seconds is None else f"about {duration(plan.seconds)}"),
+        ("memory", f"about {amount(plan.memory_bytes)} on {plan.device} (estimated)"),
+        ("disk", f"about {amount(plan.disk_bytes)} (estimated)"),
+        ("time", "not known yet" if plan.seconds is None else f"about {duration(plan.seconds)} (estimated)"),
         *(("warning", message) for message in plan.warnings),
     )
     return "\n".join(f"{name:<8} {value}" for name, value in rows)

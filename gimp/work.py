@@ -15,6 +15,7 @@ from gi.repository import Gimp
 
 from ..plugin.client import Client
 from ..plugin.launch import worker_command
+from ..plugin.wording import in_words_of_the_form
 from ..zido_core import job
 from ..zido_core.job import Done, Event, Failed, Job, Plan, Progress, Stage
 
@@ -50,9 +51,9 @@ class Bar:
         """Follow an event."""
         match event:
             case Plan(warnings=warnings):
-                self.warnings.extend(warnings)
+                self.warnings.extend(map(in_words_of_the_form, warnings))
             case job.Warning(message=message):
-                self.warnings.append(message)
+                self.warnings.append(in_words_of_the_form(message))
             case Stage(name=name):
                 Gimp.progress_set_text(f"zido: {name}")
             case Progress(done=done, total=total, eta=eta):
@@ -76,7 +77,7 @@ def upscale(python: str, asked: Job) -> Result:
         case Done(output=str(output)):
             return Result(path=Path(output), warnings=tuple(bar.warnings))
         case Failed(message=message):
-            raise Refused(message)
+            raise Refused(in_words_of_the_form(message))
     raise Stopped
 
 

@@ -9,6 +9,7 @@ import textwrap
 from ..zido_core.catalog import MODELS
 from ..zido_core.option_spec import AUTOMATIC, OptionSpec
 from .qt import QtCore, QtGui, QtWidgets, Signal
+from .wording import described, sentence, title
 
 MODEL = "model"
 """The option whose choices stand in the catalogue."""
@@ -230,22 +231,6 @@ def field_for(spec: OptionSpec) -> Field:
 def model_title(name: str, *, here: bool = True) -> str:
     """A model as a list shows it; ``here``: whether its files are on this computer."""
     return f"{name}: {MODELS[name].title}" + ("" if here else " (its files are not here)")
-
-
-def title(spec: OptionSpec) -> str:
-    """The option's name as a label."""
-    known = {"dtype": "Data type", "vae": "Autoencoder", "cog": "COG", "tta": "TTA"}
-    return known.get(spec.name, sentence(spec.name.replace("_dir", "_folder").replace("_", " ")))
-
-
-def described(spec: OptionSpec) -> str:
-    """What it is and does, in whole sentences."""
-    return f"{sentence(spec.help)}." + (f" {sentence(spec.effect)}." if spec.effect else "")
-
-
-def sentence(text: str) -> str:
-    """The text with a capital letter."""
-    return text[:1].upper() + text[1:]
 
 
 def automatic(meaning: object) -> str:

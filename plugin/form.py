@@ -10,10 +10,11 @@ from ..zido_core.errors import ZidoError
 from ..zido_core.job import Job
 from ..zido_core.option_spec import HEADINGS, OptionSpec
 from ..zido_core.options import OPTIONS, Options, resolve
-from .fields import MODEL, Choice, Field, field_for, model_title, title
+from .fields import MODEL, Choice, Field, field_for, model_title
 from .files import FileRow
 from .qt import QtWidgets, Signal
 from .sections import Section, add_row, rows
+from .wording import title
 
 LEFT_OUT = ("dry_run", "debug")
 """Options that a window has no use for: it plans by itself, and shows its log."""

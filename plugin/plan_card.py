@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from ..zido_core.job import Failed, Hello, Plan
-from ..zido_core.options import OPTIONS
 from ..zido_core.words import amount, duration, pixels
-from .fields import sentence, title
 from .qt import Qt, QtWidgets
+from .wording import in_words_of_the_form
 
 WAITING = "…"
 
@@ -81,19 +78,6 @@ class PlanCard(QtWidgets.QFrame):
     def _note(self, notes: list[str]) -> None:
         self._notes.setText("\n".join(notes))
         self._notes.setVisible(bool(notes))
-
-
-def in_words_of_the_form(message: str) -> str:
-    """A message that names options of the command line, for people who see a form."""
-
-    def named(found: re.Match[str]) -> str:
-        spec = OPTIONS.get(found[1].replace("-", "_"))
-        if spec is None:
-            return found[0]
-        return f"\u201c{sentence(spec.help) if spec.kind is bool else title(spec)}\u201d"
-
-    message = message.replace(" with -o", " under \u201cOutput\u201d")
-    return re.sub(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)", named, message)
 
 
 def _line() -> QtWidgets.QLabel:

@@ -82,7 +82,9 @@ def crop(source: str, window: Window, path: str, cancelled: Callable[[], bool]) 
         callback=lambda share, message, data: 0 if cancelled() else 1,
     )
     if made is None:
-        why = "stopped on request" if cancelled() else gdal.GetLastErrorMsg() or "GDAL gives no reason"
+        if cancelled():
+            raise QgsProcessingException("zido: stopped on request; nothing was written")
+        why = gdal.GetLastErrorMsg() or "GDAL gives no reason"
         raise QgsProcessingException(f"zido: the part within the extent could not be copied: {why}")
     made.FlushCache()
 

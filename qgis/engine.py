@@ -27,7 +27,7 @@ PYTHON_SETTING = "zido/python"
 """Key in QGIS's settings of the Python that the window used last, which is tried first."""
 
 
-HASTE = Patience(cancel=1.4, terminate=0.2)
+HASTE = Patience(cancel=1.3, terminate=0.2)
 """For `qgis_process`, which Ctrl-C ends: a worker that does not stop is killed, so that all is gone in two seconds."""
 
 

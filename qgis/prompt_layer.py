@@ -78,7 +78,8 @@ def prompts_file(
     drawn = [feature for feature in source.getFeatures(request) if _text(feature[field])]
     silent = source.featureCount() - len(drawn)
     if not drawn:
-        raise QgsProcessingException(f"zido: no feature of the prompts layer has text in its field {field!r}")
+        what = f"no feature of the prompts layer has text in its field {field!r}"
+        raise QgsProcessingException(f"zido: {what}; write prompts there, or choose another field or layer")
     if silent > 0:
         feedback.pushInfo(f"{silent} features without a prompt are left out; zido reads their tiles itself")
     with tempfile.TemporaryDirectory(prefix="zido-", dir=QgsProcessingUtils.tempFolder()) as folder:

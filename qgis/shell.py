@@ -11,6 +11,7 @@ from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 
 from .engine import Engine
+from .layers import file_of
 from .provider import ICON, ZidoProvider
 
 MENU = "&zido"
@@ -58,6 +59,9 @@ class ZidoPlugin:
         from .window import LayerWindow
 
         layer = self.iface.activeLayer()
+        if isinstance(layer, QgsRasterLayer) and file_of(layer) is None:
+            text = f"{layer.name()} is not a raster file. Export it first (Export > Save As… in its menu)."
+            self.iface.messageBar().pushInfo("zido", text)
         if self.window is None:
             self.window = LayerWindow(self.iface.mainWindow())
         self.window.open(layer if isinstance(layer, QgsRasterLayer) else None)

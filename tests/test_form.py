@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from zido.plugin.fields import Choice, Number, Text, Toggle, field_for
 from zido.plugin.form import FIRST, LEFT_OUT, Form
-from zido.plugin.plan_card import in_words_of_the_form
 from zido.plugin.qt import QtCore, QtGui, QtWidgets
+from zido.plugin.wording import in_words_of_the_form
 from zido.zido_core.catalog import MODELS
 from zido.zido_core.errors import InvalidOptions
 from zido.zido_core.options import OPTIONS, Options

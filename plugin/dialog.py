@@ -261,6 +261,7 @@ class Dialog(QtWidgets.QDialog):
         self.unfinished.end(end)
         if self._went_well(end) and isinstance(end, Done) and end.output:
             self.progress.rest(f"Done: {os.path.basename(end.output)}")
+            self.plan_card.show_done(end)
             if end.output_size is not None:
                 self.compare.show_result(end.output, end.output_size, self._last)
                 self.pages.setCurrentWidget(self.compare)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..zido_core.job import Failed, Hello, Plan
+from ..zido_core.job import Done, Failed, Hello, Plan
 from ..zido_core.words import amount, duration, pixels
 from .qt import Qt, QtWidgets
 from .wording import in_words_of_the_form
@@ -53,6 +53,10 @@ class PlanCard(QtWidgets.QFrame):
         if self._free and plan.memory_bytes > self._free:
             notes.append(f"{amount(plan.memory_bytes)} of memory are needed and {amount(self._free)} are free")
         self._note([f"Note: {note}" for note in notes])
+
+    def show_done(self, done: Done) -> None:
+        """How long it has taken."""
+        self._say("Time", f"took {duration(done.seconds)}")
 
     def show_problem(self, problem: Failed | str) -> None:
         """Why it cannot be done."""

@@ -102,6 +102,7 @@ def test_from_an_input_to_a_result(fake, dialog, scene, tmp_path):
     assert made == [str(out)]
     assert out.read_text() == "done"
     assert dialog.progress.text == "Done: out.tif"
+    assert fact(dialog, "Time").startswith("took ")
     assert dialog.form.isEnabled()
     assert "Done in" in dialog.log.text
     assert dialog.compare.view.second.path == str(out)

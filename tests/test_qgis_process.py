@@ -177,10 +177,10 @@ def test_a_run_that_was_interrupted_goes_on(qgis: Qgis, example_raster: Path) ->
     folder = qgis.home / "gone_on"
     folder.mkdir()
     source, tiles, output = (folder / name for name in ("field.tif", "tiles.gpkg", "output.tif"))
-    write_field(source, example_raster, side=200)
+    write_field(source, example_raster, side=120)
     assert qgis.process("run", "zido:tagtiles", f"--INPUT={source}", f"--OUTPUT={tiles}").returncode == 0
     west, _, _, north = extent_of(qgis.look(source))
-    part = f"--EXTENT={west},{west + 380},{north - 380},{north}"
+    part = f"--EXTENT={west},{west + 220},{north - 220},{north}"
     prompts = (f"--PROMPTS_LAYER={tiles}", "--FIELD=prompt")
     asked = ("run", "zido:upscalewithprompts", f"--INPUT={source}", f"--OUTPUT={output}", part, *prompts)
     blocks = Path(f"{output}.zido/blocks")

@@ -723,6 +723,7 @@ class TestCommands:
         out = capsys.readouterr().out
         assert "ships with zido" in out
         assert "zido models get seesr-turbo" in out
+        assert "zido models import FOLDER deedsr" in out  # nobody offers it
         assert cli.execute(["models", "list", "--json"]) == 0
         entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
         assert set(entries) == set(catalog.MODELS)

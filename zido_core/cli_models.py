@@ -18,7 +18,7 @@ from .job import CancelToken, Progress, Stage
 from .model_files import ModelFile, Obtainable, licences_of
 from .obtain import Transfer, get, lacking
 from .runner import OK
-from .store import PACKAGE, Store, everything, is_embedded, listed, wanted
+from .store import PACKAGE, Store, everything, is_embedded, is_offered, listed, wanted
 from .terminal import models_text
 from .wire import encode
 from .words import amount, duration
@@ -228,7 +228,8 @@ def _where(model: Obtainable, store: Store) -> str:
         return f"complete in {store.folder}"
     size = amount(sum(file.expected_bytes for file in lacking(model, store)))
     of = "its files are not here" if len(missing) == len(model.files) else f"{len(missing)} files are not here"
-    return f"{of} (about {size}): zido models get {model.name}"
+    how = f"get {model.name}" if is_offered(model) else f"import FOLDER {model.name}"
+    return f"{of} (about {size}): zido models {how}"
 
 
 def _missing(model: Obtainable, store: Store) -> list[str]:

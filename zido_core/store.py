@@ -84,12 +84,16 @@ def tagger_folder(tagger: str, model: str) -> Path | None:
 
 def how_to_get(model: Obtainable) -> str:
     """What to do about missing files."""
-    offered = all(file.sources for file in model.files if not file.embedded)
-    get = f"run `zido models get {model.name}`, or " if offered else "run "
+    get = f"run `zido models get {model.name}`, or " if is_offered(model) else "run "
     return (
         f"{get}`zido models import FOLDER {model.name}` with files that you have, "
         f"or name their folder with {'--tagger-dir' if model.name in FILE_SETS else '--model-dir'}"
     )
+
+
+def is_offered(model: Obtainable) -> bool:
+    """Whether somebody offers all of its files."""
+    return all(file.sources for file in model.files if not file.embedded)
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

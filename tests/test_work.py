@@ -15,7 +15,7 @@ from zido_core.tiling.grid import Tile
 from zido_core.work.array_file import CHUNK_COLS, CHUNK_ROWS, ArrayFile, DamagedFile, load_array, save_array
 from zido_core.work.folder import Description, WorkFolder, taken_by, work_folder
 from zido_core.work.records import Journal, load_record, save_record
-from zido_core.work.store import FolderStore, LatentsSlot, MemoryStore
+from zido_core.work.store import FolderStore, Kept, LatentsSlot, MemoryStore
 from zido_core.work.unfinished import jobs_in, remove_work
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,7 +105,7 @@ def test_a_journal_survives_a_torn_line(tmp_path: Path) -> None:
 def test_a_store_keeps_blocks_and_forgets_damaged_ones(tmp_path: Path) -> None:
     folder = begun(tmp_path)
     store, array = FolderStore(folder), some()
-    LatentsSlot(folder.latents(1)).save(4, some(5))
+    LatentsSlot(folder.latents(1)).save(Kept(4, some(5), {}))
     assert not store.holds(1)
     store.put(1, array, 2.5)
     assert store.holds(1)
@@ -144,11 +144,11 @@ def test_states_come_back(tmp_path: Path) -> None:
     prepared: list[int] = []
     slot = LatentsSlot(tmp_path / "x" / "a", lambda: prepared.append(1))
     assert slot.load() is None
-    slot.save(7, some())
+    slot.save(Kept(7, some(), {"order": 2}))
     found = slot.load()
     assert found is not None
-    assert found[0] == 7
-    assert (found[1] == some()).all()
+    assert (found.step, found.numbers) == (7, {"order": 2})
+    assert (found.images == some()).all()
     assert prepared == [1]
     assert MemoryStore().slot(0) is None
 

@@ -109,7 +109,7 @@ def render(
         scheduler = _sampler_of(backbone, options)
         clean = cache(lambda: backbone.encode(condition))
         per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width
-        keeper, first = Keeper(slot, options), _first_step(options)
+        keeper, first = Keeper(slot, options, scheduler), _first_step(options)
         start, latents = keeper.kept((backbone.latent_channels, *block.grid.canvas), backbone.device) or (first, None)
         if latents is None:
             latents = _start_of(backbone, clean, scheduler, noise, options)

@@ -16,7 +16,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..errors import InvalidOptions
-from .schedule import Noise, to_x0
+from .schedule import Memory, Noise, to_x0
+
+REMEMBERED = ("model_outputs", "timestep_list", "last_sample", "lower_order_nums", "this_order")
+"""Attributes in which schedulers keep what later steps need of earlier ones."""
 
 
 class DiffusersSampler:
@@ -57,6 +60,39 @@ class DiffusersSampler:
         self._next = step + 1
         result: Tensor = out.prev_sample[0]
         return result
+
+    @property
+    def memory(self) -> Memory:
+        """See ``schedule.Remembering``."""
+        images: list[Tensor] = []
+
+        def told(value: Any) -> Any:
+            if isinstance(value, list):
+                return [told(each) for each in value]
+            if not isinstance(value, Tensor):
+                return value
+            if value.ndim == 0:
+                return {"number": value.item()}
+            images.append(value[0])
+            return {"image": len(images) - 1}
+
+        held = vars(self._scheduler)
+        numbers = {name: told(held[name]) for name in REMEMBERED if name in held}
+        return Memory(tuple(images), numbers)
+
+    def remember(self, step: int, memory: Memory) -> None:
+        """See ``schedule.Remembering``."""
+
+        def meant(value: Any) -> Any:
+            if isinstance(value, list):
+                return [meant(each) for each in value]
+            if not isinstance(value, dict):
+                return value
+            return torch.tensor(value["number"]) if "number" in value else memory.images[value["image"]][None]
+
+        self._scheduler, self._next = self._restarted(step), step
+        for name, value in memory.numbers.items():
+            setattr(self._scheduler, name, meant(value))
 
     def x0(self, prediction: Tensor, step: int, latents: Tensor) -> Tensor:
         """The clean latents that a prediction stands for."""

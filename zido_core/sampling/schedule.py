@@ -7,10 +7,10 @@ network predicts eps, x0 (``sample``) or ``v = a eps - s x0`` (arXiv:2202.00512)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -49,6 +49,29 @@ class Scheduler(Protocol):
 
     def step(self, prediction: Tensor, step: int, latents: Tensor, noise: Noise | None = None) -> Tensor:
         """Latents after `step`; samplers that add noise ask for it, the others never draw it."""
+        ...
+
+
+class Memory(NamedTuple):
+    """What a sampler needs of earlier steps beside the latents."""
+
+    images: tuple[Tensor, ...]
+    """Each of the latents' shape, float32."""
+    numbers: Mapping[str, Any]
+    """All else, JSON-like."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A sampler with a memory, which another one can be given to go on in its place."""
+
+    @property
+    def memory(self) -> Memory:
+        """After the last step that was taken."""
+        ...
+
+    def remember(self, step: int, memory: Memory) -> None:
+        """Go on with `step`, with what another one remembered then."""
         ...
 
 

@@ -6,9 +6,9 @@ An image is that of a block's extent, (3, height, width) float32 at the model's 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,17 @@ from .folder import WorkFolder
 
 OPEN_FILES = 8
 """Files that stay open for the next window."""
+
+
+class Kept(NamedTuple):
+    """The state of a running block before a step."""
+
+    step: int
+    """The step to go on with."""
+    images: NDArray[np.float32]
+    """(n * channels, height, width): the latents, and behind them what the sampler remembers of earlier steps."""
+    numbers: Mapping[str, Any]
+    """What else the sampler remembers; JSON-like."""
 
 
 class BlockStore(Protocol):
@@ -114,12 +125,12 @@ class LatentsSlot:
         """``prepare`` is called before anything is written."""
         self._path, self._prepare = path, prepare
 
-    def load(self) -> tuple[int, NDArray[np.float32]] | None:
+    def load(self) -> Kept | None:
         """See ``keeping.Slot``."""
         found = load_array(self._path)
-        return None if found is None else (int(found[1]["step"]), found[0])
+        return None if found is None else Kept(int(found[1]["step"]), found[0], found[1]["numbers"])
 
-    def save(self, step: int, latents: NDArray[np.float32]) -> None:
+    def save(self, kept: Kept) -> None:
         """See ``keeping.Slot``."""
         self._prepare()
-        save_array(self._path, latents, step=step)
+        save_array(self._path, kept.images, step=kept.step, numbers=kept.numbers)

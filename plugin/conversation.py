@@ -36,8 +36,11 @@ class Patience:
     dead: float = 600.0
     """Without a sign of life, or for a worker to become ready: then it is ended."""
 
+    insist: float | None = None
+    """After the request to stop: then it is asked again, upon which it drops what it has loaded; None: it is not."""
+
     cancel: float = 5.0
-    """After the request to stop: then it is terminated."""
+    """After the last request to stop: then it is terminated."""
 
     terminate: float = 3.0
     """After that: then it is killed."""
@@ -112,6 +115,7 @@ class Ladder:
     def __init__(self, link: Link, patience: Patience) -> None:
         self._rungs: list[tuple[float, Callable[[], None]]] = [
             (0.0, partial(link.send, job.Cancel())),
+            *([] if patience.insist is None else [(patience.insist, partial(link.send, job.Cancel()))]),
             (patience.cancel, link.terminate),
             (patience.terminate, link.kill),
         ]

@@ -86,6 +86,12 @@ def inattentive(dst, tell, cancel):
     time.sleep(60)
 
 
+def needs_to_be_asked_again(dst, tell, cancel):
+    worker.INSIST_AFTER = 100.0
+    tell(Progress(done=1, total=2))
+    inattentive(dst, tell, cancel)
+
+
 def deaf(dst, tell, cancel):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     while True:

@@ -222,6 +222,13 @@ def test_a_worker_that_does_not_listen_is_terminated_then_killed(make, tmp_path)
     assert gone(client.hello.pid)
 
 
+def test_a_worker_is_asked_again_where_there_is_haste(make, tmp_path):
+    client, button = make(insist=0.1, cancel=100.0), Button(Progress)
+    asked = Job(input="needs_to_be_asked_again", output=str(tmp_path / "a"))
+    assert client.run(asked, button.on_event, cancelled=button.cancelled) == Cancelled()
+    assert client.start() == client.hello
+
+
 def test_what_a_stopped_worker_has_kept_is_told(warm, tmp_path):
     end = warm.run(Job(input="keeps", output=str(tmp_path / "a")), cancelled=(tmp_path / "a.zido" / "job.json").exists)
     assert end == Cancelled(work=str(tmp_path / "a.zido"))

@@ -152,6 +152,16 @@ def test_what_was_interrupted_anywhere_is_not_kept(start):
     assert Warning(message="models loaded: 2") in host.hear()
 
 
+def test_who_asks_again_does_not_wait_for_the_work_to_look_up(start):
+    host = start()
+    host.say(Job(input="needs_to_be_asked_again"))
+    host.hear(until=Progress)
+    host.say(Cancel(), Cancel())
+    assert kinds(host.hear()) == [Cancelled]
+    host.say(Job(input="says_what_is_loaded"))
+    assert Warning(message="models loaded: 2") in host.hear()
+
+
 def test_cancelling_means_all_that_was_sent_and_nothing_later(start, tmp_path):
     host = start()
     host.say(Cancel(), Job(input="slow", output=str(tmp_path / "a")), Job(input="slow", output=str(tmp_path / "b")))

@@ -196,14 +196,15 @@ class Worker:
         self._channel.say(Heartbeat(stage=self._stage, memory_bytes=resident_bytes()))
 
     def _cancel(self) -> None:
-        """Stop all that was sent so far; what comes later is not meant."""
+        """Stop all that was sent so far; what comes later is not meant. Who asks again does not want to wait."""
+        task, again = self._task, self._task is not None and self._task.token.cancelled
         token, self._token = self._token, CancelToken()
         token.cancel()
-        threading.Thread(target=self._insist, args=(self._task,), daemon=True).start()
+        threading.Thread(target=self._insist, args=(task, 0.0 if again else INSIST_AFTER), daemon=True).start()
 
-    def _insist(self, task: Task | None) -> None:
+    def _insist(self, task: Task | None, after: float) -> None:
         """Interrupt the work where it stands if it does not end by itself."""
-        if task is None or task.ended.wait(INSIST_AFTER) or not task.insist.acquire(blocking=False):
+        if task is None or task.ended.wait(after) or not task.insist.acquire(blocking=False):
             return
         self._interrupts += 1
         interrupt_main_thread()

@@ -184,10 +184,10 @@ def test_a_run_that_was_interrupted_goes_on(qgis: Qgis, example_raster: Path) ->
     prompts = (f"--PROMPTS_LAYER={tiles}", "--FIELD=prompt")
     asked = ("run", "zido:upscalewithprompts", f"--INPUT={source}", f"--OUTPUT={output}", part, *prompts)
     blocks = Path(f"{output}.zido/blocks")
-    process = qgis.start(*asked, "--BLOCK_SIZE=256", "--PRESET=fast")
+    process = qgis.start(*asked, "--BLOCK_SIZE=256", "--PRESET=preview")
     assert wait_until(lambda: any(blocks.glob("*.block")), 120)
     assert f"what is done is kept in {blocks.parent}; to go on, run it again" in interrupt(qgis, process)
-    ran = qgis.process(*asked, "--BLOCK_SIZE=256", "--PRESET=fast", "--RESUME=true")
+    ran = qgis.process(*asked, "--BLOCK_SIZE=256", "--PRESET=preview", "--RESUME=true")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert output.exists()
     assert not blocks.parent.exists()

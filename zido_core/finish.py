@@ -33,6 +33,9 @@ from .tiling.grid import Tile
 FILL_REACH = 64
 """Input pixels: a filled gap depends on nothing farther away."""
 
+UNIT_ROWS = 32
+"""Rows that are brought to units of the stretch at a time."""
+
 
 class Bands(NamedTuple):
     """Bands that are treated alike, in one window of the input."""
@@ -211,10 +214,13 @@ def within(tile: Tile, outer: Tile) -> Tile:
 def _units(numbers: NDArray[Any], stretch: Stretch) -> NDArray[np.float32]:
     """Numbers in units of the stretch, farther than the model sees: highlights count, too, but not alone."""
     wide = np.result_type(numbers.dtype, np.float32)
-    units = np.subtract(numbers, stretch.lo, dtype=wide)
-    units *= wide.type(1 / stretch.span)
-    np.clip(units, -1, 2, out=units)
-    return np.asarray(units, np.float32)
+    out = np.empty(numbers.shape, np.float32)
+    for start in range(0, numbers.shape[1], UNIT_ROWS):  # few enough to stay in the processor's cache
+        rows = slice(start, start + UNIT_ROWS)
+        units = np.subtract(numbers[:, rows], stretch.lo, dtype=wide)
+        units *= wide.type(1 / stretch.span)
+        np.clip(units, -1, 2, out=out[:, rows], casting="same_kind")
+    return out
 
 
 def _enlarged(planes: NDArray[Any], placement: Placement, kernel: Kernel) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 from math import gcd
 from typing import Any, Literal, NamedTuple
 
@@ -82,34 +82,32 @@ class _Taps:
     """(taps, n) source indexes of the other taps, clamped to the axis."""
     weight: npt.NDArray[np.float64]
     """(taps, n) their weights."""
-    period: int
-    """So many target pixels are as wide as `step` source pixels, both whole numbers."""
-    step: int
-    """See `period`."""
+    pattern: _Pattern
+    """Where the taps repeat themselves."""
+
+    @classmethod
+    def of(
+        cls,
+        base: npt.NDArray[np.int64],
+        index: npt.NDArray[np.int64],
+        weight: npt.NDArray[np.float64],
+        *,
+        period: int,
+        step: int,
+    ) -> _Taps:
+        """``period`` target pixels are as wide as ``step`` source pixels, both whole numbers."""
+        pattern = _pattern_of(base, index, weight, period, step)
+        return cls(base=base, index=index, weight=weight, pattern=pattern)
 
     def moved(self, origin: int) -> _Taps:
         return replace(self, base=self.base - origin, index=self.index - origin)
 
     def part(self, start: int, stop: int) -> _Taps:
-        part = slice(start, stop)
-        return replace(self, base=self.base[part], index=self.index[:, part], weight=self.weight[:, part])
-
-    @cached_property
-    def pattern(self) -> _Pattern:
-        """Where the taps repeat themselves: all but a few pixels, whose taps the border of the source holds up."""
-        period, step, count = self.period, self.step, len(self.base)
-        if not 0 < period <= min(_PHASES, count // 4):
-            return _NO_PATTERN
-        ahead, behind = slice(period, None), slice(None, -period)
-        alike = (self.index[:, ahead] - self.index[:, behind] == step).all(0)
-        alike &= (self.weight[:, ahead] == self.weight[:, behind]).all(0)
-        alike &= self.base[ahead] - self.base[behind] == step
-        breaks = np.flatnonzero(~alike)
-        head, tail = breaks[breaks < count // 2], breaks[breaks >= count // 2]
-        start = int(head[-1]) + 1 if head.size else 0
-        stop = int(tail[0]) + period if tail.size else count
-        turns = (stop - start) // period
-        return _Pattern(start, turns, period, step) if turns > 1 else _NO_PATTERN
+        if (start, stop) == (0, len(self.base)):
+            return self
+        part, pattern = slice(start, stop), self.pattern
+        base, index, weight = self.base[part], self.index[:, part], self.weight[:, part]
+        return _Taps.of(base, index, weight, period=pattern.period, step=pattern.step)
 
     def run(self, phase: int, start: int, stop: int) -> _Run:
         """One pixel of the pattern's period, in its turns ``start`` to ``stop``."""
@@ -256,6 +254,25 @@ def _columns_gathered(source: Array, taps: _Taps, out: Array) -> None:
     out[...] = total
 
 
+def _pattern_of(
+    base: npt.NDArray[np.int64], index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64], period: int, step: int
+) -> _Pattern:
+    """All but a few pixels, whose taps the border of the source holds up."""
+    count = len(base)
+    if not 0 < period <= min(_PHASES, count // 4):
+        return _NO_PATTERN
+    ahead, behind = slice(period, None), slice(None, -period)
+    alike = (index[:, ahead] - index[:, behind] == step).all(0)
+    alike &= (weight[:, ahead] == weight[:, behind]).all(0)
+    alike &= base[ahead] - base[behind] == step
+    breaks = np.flatnonzero(~alike)
+    head, tail = breaks[breaks < count // 2], breaks[breaks >= count // 2]
+    start = int(head[-1]) + 1 if head.size else 0
+    stop = int(tail[0]) + period if tail.size else count
+    turns = (stop - start) // period
+    return _Pattern(start, turns, period, step) if turns > 1 else _NO_PATTERN
+
+
 def _ranges(count: int, step: int) -> Iterator[tuple[int, int]]:
     for start in range(0, count, step):
         yield start, min(start + step, count)
@@ -267,6 +284,7 @@ def _axes(target: Tile, source_size: Size, target_size: Size, kernel: Kernel) ->
     return rows, cols
 
 
+@lru_cache(maxsize=64)
 def _taps(axis: _Axis, start: int, count: int) -> _Taps:
     """Taps of the target pixels ``start`` to ``start + count`` of an axis."""
     if axis.source < 1 or count < 1 or start < 0 or start + count > axis.target:
@@ -278,7 +296,7 @@ def _taps(axis: _Axis, start: int, count: int) -> _Taps:
     if axis.kernel == "nearest" or axis.source == axis.target:
         base = (2 * position + 1) * axis.source // (2 * axis.target)
         empty = np.empty((0, count))
-        return _Taps(base=base, index=empty.astype(np.int64), weight=empty, period=axis.period, step=axis.step)
+        return _Taps.of(base, empty.astype(np.int64), empty, period=axis.period, step=axis.step)
     if axis.kernel == "area":
         return _area_taps(axis, position)
     return _kernel_taps(axis, position)
@@ -294,7 +312,7 @@ def _area_taps(axis: _Axis, position: npt.NDArray[np.int64]) -> _Taps:
     reach = first + np.arange(1, width)[:, None]
     overlap = np.minimum(end, (reach + 1) * m) - np.maximum(begin, reach * m)
     weight = np.maximum(overlap, 0) / n
-    return _Taps(base=first, index=index, weight=weight, period=axis.period, step=axis.step)
+    return _Taps.of(first, index, weight, period=axis.period, step=axis.step)
 
 
 def _kernel_taps(axis: _Axis, position: npt.NDArray[np.int64]) -> _Taps:
@@ -311,7 +329,7 @@ def _kernel_taps(axis: _Axis, position: npt.NDArray[np.int64]) -> _Taps:
     others = np.delete(np.arange(2 * reach), reach - 1)
     index = np.clip(centre + offset[others], 0, n - 1)
     base = np.clip(centre, 0, n - 1)
-    return _Taps(base=base, index=index, weight=weight[others], period=axis.period, step=axis.step)
+    return _Taps.of(base, index, weight[others], period=axis.period, step=axis.step)
 
 
 def _bicubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

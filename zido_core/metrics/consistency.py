@@ -198,7 +198,7 @@ def _odds(
 
 def _steps(lines_of: Lines, lines: Sequence[int], axis: int, valid: Mask | None) -> list[NDArray[np.float64]]:
     """|Step| across each line, (bands, pixels), where every line has both its sides valid; never 0."""
-    sides = [lines_of([line - 1 for line in lines], axis), lines_of(lines, axis)]
+    sides = np.split(lines_of([*(line - 1 for line in lines), *lines], axis), 2, axis)
     steps = np.moveaxis(np.abs(np.subtract(sides[1], sides[0], dtype=np.float64)), axis, 0) + _UNSEEN
     if valid is not None:
         usable = np.take(valid, [at for line in lines for at in (line - 1, line)], axis - 1).all(axis - 1)

@@ -27,7 +27,7 @@ PYTHON_SETTING = "zido/python"
 """Key in QGIS's settings of the Python that the window used last, which is tried first."""
 
 
-HASTE = Patience(insist=0.4, cancel=0.7, terminate=0.1)
+HASTE = Patience(insist=0.4, cancel=0.5, terminate=0.1)
 """For `qgis_process`, which Ctrl-C ends: so all is gone in two seconds, of which QGIS takes up to one to leave."""
 
 

@@ -6,6 +6,7 @@ free for heartbeats however long a block takes, and a crash costs a block, not t
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -95,7 +96,7 @@ def compute_block(folder: str, index: int) -> tuple[str, str] | None:
 
 def compute_on(address: str, labour: Labour) -> None:
     """Have all blocks computed by the cluster."""
-    with _client(address) as client:
+    with _quiet_client(), _client(address) as client:
         plugin = _as_plugin(str(labour.folder.path))
         client.register_plugin(plugin)
         try:
@@ -172,8 +173,21 @@ class _Tasks:
 
     def _lost(self) -> DeviceUnavailable:
         return DeviceUnavailable(
-            f"the dask scheduler at {self._labour.options.dask} is gone; all finished blocks are kept"
+            f"the dask scheduler at {self._labour.options.dask} is gone; all finished blocks are kept: go on when it "
+            "is back, or on this machine alone by the same command with --resume and without --dask"
         )
+
+
+@contextmanager
+def _quiet_client() -> Iterator[None]:
+    """What dask logs on stderr when a scheduler goes, the run says in its own words."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

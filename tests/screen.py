@@ -42,6 +42,7 @@ class Screen:
         """Press keys in the window with that name, once the process shows it."""
         found = until(lambda: self._do("search", "--name", f"^{window}").split(), process=process)
         self._do("windowfocus", "--sync", found[-1])
+        time.sleep(0.5)  # on a busy machine a window is there before it listens
         for key in keys:
             self._do("key", "--delay", "50", key)
             time.sleep(0.3)

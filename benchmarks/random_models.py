@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from zido_core.backbones.base import ScheduleSpec
+from zido_core.backbones.diffusion import DiffusionBackbone
+from zido_core.backbones.diffusion_files import DiffusionParts
 from zido_core.backbones.latent_model import LatentCondition
 from zido_core.backbones.seesr import HintMode, SeesrBackbone, SeesrCondition
 from zido_core.backbones.seesr_files import SeesrParts
@@ -68,6 +72,35 @@ def seesr(
     backbone = SeesrBackbone(describe("zido"), parts, torch.device(device), dtype)
     backbone.hint = hint
     return backbone
+
+
+class Words:
+    """Random tokens in the place of a text encoder's."""
+
+    paths: tuple[Path, ...] = ()
+    networks: tuple[torch.nn.Module, ...] = ()
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def encoded(self, texts: Sequence[str]) -> Encoded:
+        return Encoded(tokens=torch.randn(len(texts), TOKENS, self.width))
+
+
+def stable_diffusion() -> DiffusionBackbone:
+    """A tiny Stable Diffusion, image to image, behind the backbone of every run."""
+    torch.manual_seed(5)
+    parts = DiffusionParts(
+        unet=UNet2DConditionModel(**TINY_UNET).eval().requires_grad_(False),
+        vae=vae(),
+        text=Words(TINY_UNET["cross_attention_dim"]),
+        schedule=ScheduleSpec(prediction_type="epsilon"),
+        weights_hash="",
+        low_res_scheduler=None,
+        controlnet=None,
+        hint_embedding=None,
+    )
+    return DiffusionBackbone(describe("c-upscale-sd21"), parts, torch.device("cpu"), torch.float32)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -157,6 +157,9 @@ def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path)
     assert [image["licence"] for image in card["images"]] == ["CC0-1.0"] * 4
     assert card["recipes"]["refiner"]["steps_done"] == 3
     assert json.loads((tmp_path / "out" / "mini.json").read_text()) == card
+    further = export(tmp_path, folder, tmp_path / "out", card)
+    assert further["before"]["recipes"] == card["recipes"]
+    assert "images" not in further["before"]
 
 
 def test_psnr_is_the_mean_of_each_examples():

@@ -1,6 +1,8 @@
 """Turn a finished training run into the embedded model: ``weights/mini.safetensors`` and its card.
 
-python -m zido_core.training.export RUN --data FOLDER --out zido_core/weights
+    python -m zido_core.training.export RUN --data FOLDER --out zido_core/weights
+
+A model that was trained further (``--start``) is given the card of the one before, too: ``--before mini.json``.
 """
 
 from __future__ import annotations
@@ -22,9 +24,15 @@ from .degrade import DEGRADATIONS
 
 STAGES = ("coarse", "refiner")
 
+HISTORY = ("sha256", "recipes", "mixture", "curves", "before")
+"""What a card tells of the model that the training went on from."""
 
-def export(run: Path, data: Path, out: Path) -> Mapping[str, Any]:
-    """Write the averaged weights in half precision, and the card that says how they came about."""
+
+def export(run: Path, data: Path, out: Path, before: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """Write the averaged weights in half precision, and the card that says how they came about.
+
+    ``before``: the card of the model that the run began with.
+    """
     tensors: dict[str, torch.Tensor] = {}
     recipes, curves = {}, {}
     for stage in STAGES:
@@ -33,7 +41,7 @@ def export(run: Path, data: Path, out: Path) -> Mapping[str, Any]:
         recipes[stage] = state["recipe"] | {"steps_done": state["step"]}
         curves[stage] = curve_of(run / f"{stage}.jsonl")
     content = save(tensors)
-    card = {
+    card: dict[str, Any] = {
         "sha256": f"sha256:{hashlib.sha256(content).hexdigest()}",
         "licence": "MIT",
         "vocabulary": list(VOCABULARY),
@@ -42,6 +50,8 @@ def export(run: Path, data: Path, out: Path) -> Mapping[str, Any]:
         "curves": curves,
         "images": images_of(data),
     }
+    if before is not None:
+        card["before"] = {name: before[name] for name in HISTORY if name in before}
     out.mkdir(parents=True, exist_ok=True)
     (out / "mini.safetensors").write_bytes(content)
     (out / "mini.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -74,8 +84,10 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of the training run")
     parser.add_argument("--data", type=Path, required=True, help="folder of the training images")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--before", type=Path, metavar="CARD", help="card of the model that was trained further")
     chosen = parser.parse_args()
-    card = export(chosen.run, chosen.data, chosen.out)
+    before = None if chosen.before is None else json.loads(chosen.before.read_text(encoding="utf-8"))
+    card = export(chosen.run, chosen.data, chosen.out, before)
     print(f"{chosen.out / 'mini.safetensors'}: {card['sha256']}")
 
 

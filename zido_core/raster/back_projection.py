@@ -18,8 +18,8 @@ _PASSES, _LEAST = 16, 0.05
 corrects and that they are tuned to (1/9 at a factor of 1.5)."""
 
 WIDTH, REACH = 2.5, 8
-"""Neighbourhood whose mean ``keep_local_means`` keeps: deviation of a Gaussian and where it ends, input pixels. In such a
-mean the noise of single pixels is a ninth."""
+"""Neighbourhood whose mean ``keep_local_means`` keeps: a Gaussian's deviation and where it ends, input pixels. In it
+the noise of single pixels is a ninth."""
 
 
 def back_project(

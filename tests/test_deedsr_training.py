@@ -40,6 +40,7 @@ from zido_core.training.deedsr_learner import (
     patches_of,
     shuffled,
 )
+from zido_core.training.deedsr_told import SHARES, ToldObjective, turned
 from zido_core.training.degrade import LEVELS
 from zido_core.training.train import Recipe, batch_of, rate_at, start, train_step
 
@@ -196,10 +197,41 @@ def test_the_nearest_mean_tells_the_level():
     assert levels_of(described, {"light": [0.9, 0.1], "heavy": [0.1, 0.9]}) == ["light", "heavy", "heavy"]
 
 
-def test_a_learner_through_the_command_line(folder, tmp_path, monkeypatch, capsys):
+class TestTold:
+    def test_it_learns_what_it_is_told(self, images):
+        """The same few crops again and again, by which levels can be told."""
+        objective = ToldObjective(SHAPE)
+        recipe = replace(RECIPE, batch=12, learning_rate=1e-2, optimiser="adamw", decay="none", half=False)
+        mixture = replace(MIXTURE, size=16, shares=SHARES)
+        progress, generator = start(objective, recipe), torch.Generator().manual_seed(0)
+        pairs = batch_of(images, mixture, recipe, 0)
+        assert {pair.degradation for pair in pairs} <= set(LEVELS)
+        losses = [train_step(progress, objective, pairs, generator, recipe) for _ in range(40)]
+        assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+        watched = objective.watch(progress.average, images, mixture, 0)
+        assert 0 <= watched["neighbours"] <= 1
+
+    def test_patches_are_turned_together(self):
+        patches = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+        seen = {tuple(turned(patches, torch.Generator().manual_seed(seed)).flatten().tolist()) for seed in range(60)}
+        ways = [torch.rot90(kind, turns, (2, 3)) for kind in (patches, patches.flip(3)) for turns in range(4)]
+        assert seen == {tuple(way.flatten().tolist()) for way in ways}
+
+    def test_it_begins_blind_to_brightness(self):
+        network = ToldObjective(SHAPE).network()
+        torch.testing.assert_close(
+            network.learner.conv1(torch.full((1, 3, 15, 15), 0.7))[..., 3:-3, 3:-3],
+            torch.zeros(1, 64, 2, 2),
+            atol=1e-5,
+            rtol=0,
+        )
+
+
+@pytest.mark.parametrize("told", [[], ["--told", "--optimiser", "adamw"]], ids=["contrast", "told"])
+def test_a_learner_through_the_command_line(folder, tmp_path, monkeypatch, capsys, told):
     """Train, save, load, draw: as the documents say it."""
     size = ["--layers", "1,1,1,1", "--widths", "8,8,16,16", "--patch", "16", "--queue", "16", "--batch", "2"]
-    run = ["deedsr", "learner", "--data", str(folder), "--out", str(tmp_path), "--steps", "2", *size]
+    run = ["deedsr", "learner", "--data", str(folder), "--out", str(tmp_path), "--steps", "2", *size, *told]
     monkeypatch.setattr("sys.argv", run)
     main()
     path = tmp_path / "learner.safetensors"

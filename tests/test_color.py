@@ -74,9 +74,7 @@ def test_cielab_of_known_colours(rgb, expected):
 
 
 def test_lab_goes_back_also_out_of_range():
-    image = (
-        torch.linspace(-0.3, 1.4, 3 * 40 * 41, dtype=torch.float64).reshape(41 * 40, 3).T.reshape(3, 41, 40)
-    )
+    image = torch.linspace(-0.3, 1.4, 3 * 40 * 41, dtype=torch.float64).reshape(41 * 40, 3).T.reshape(3, 41, 40)
     torch.testing.assert_close(from_lab(to_lab(image)), image, atol=1e-9, rtol=0)
 
 

@@ -136,9 +136,7 @@ def test_a_canvas_of_one_tile_is_plain_diffusion():
     predict, sampler = conv_predictor(), schedule(4)
     start = noise(START)[:, :16, :16].contiguous()
     windows = windows_for("multidiffusion", even_grid(Size(16, 16), 16, 8), steps=4, seed=0)
-    fused = denoise(
-        start, predict=predict, scheduler=sampler, windows=windows, prompts=PromptPlan(positive=(2,))
-    )
+    fused = denoise(start, predict=predict, scheduler=sampler, windows=windows, prompts=PromptPlan(positive=(2,)))
     latents, tile = start, Tile(0, 0, 16, 16)
     for step, t in enumerate(sampler.timesteps):
         with torch.no_grad():
@@ -212,9 +210,7 @@ def test_on_prediction_decides_the_step():
 
 def test_progress_counts_every_window_once():
     done, steps = [], []
-    sample(
-        conv_predictor(), kind="spot-hybrid", on_tiles=done.append, on_step=lambda step, _: steps.append(step)
-    )
+    sample(conv_predictor(), kind="spot-hybrid", on_tiles=done.append, on_step=lambda step, _: steps.append(step))
     windows = windows_for("spot-hybrid", GRID, steps=4, seed=9)
     assert sum(done) == sum(len(windows.at(step)) for step in range(4))
     assert steps == [0, 1, 2, 3]

@@ -20,9 +20,7 @@ def naive_ssim(a: np.ndarray, b: np.ndarray, peak: float) -> float:
     kernel /= kernel.sum()
     values = []
     for one, two in zip(a, b, strict=True):
-        windows = zip(
-            *(sliding_window_view(x, (11, 11)).reshape(-1, 11, 11) for x in (one, two)), strict=True
-        )
+        windows = zip(*(sliding_window_view(x, (11, 11)).reshape(-1, 11, 11) for x in (one, two)), strict=True)
         for x, y in windows:
             mx, my = (kernel * x).sum(), (kernel * y).sum()
             vx, vy = (kernel * (x - mx) ** 2).sum(), (kernel * (y - my) ** 2).sum()
@@ -34,9 +32,7 @@ def naive_ssim(a: np.ndarray, b: np.ndarray, peak: float) -> float:
 
 @pytest.mark.parametrize("peak", [1, 255])
 def test_ssim_is_wangs(peak):
-    assert ssim(IMAGE * peak, TRUTH * peak, peak=peak) == pytest.approx(
-        naive_ssim(IMAGE * peak, TRUTH * peak, peak)
-    )
+    assert ssim(IMAGE * peak, TRUTH * peak, peak=peak) == pytest.approx(naive_ssim(IMAGE * peak, TRUTH * peak, peak))
 
 
 def naive_ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
@@ -113,9 +109,7 @@ def test_ssim_needs_a_window():
     assert math.isnan(ssim(IMAGE[:, :10], TRUTH[:, :10]))
 
 
-@pytest.mark.parametrize(
-    ("spectrum", "angle"), [((2, 0, 0), 0), ((0, 3, 0), 90), ((1, 1, 0), 45), ((-1, 0, 0), 180)]
-)
+@pytest.mark.parametrize(("spectrum", "angle"), [((2, 0, 0), 0), ((0, 3, 0), 90), ((1, 1, 0), 45), ((-1, 0, 0), 180)])
 def test_spectral_angle(spectrum, angle):
     truth = np.zeros((3, 2, 2))
     truth[0] = 1
@@ -130,9 +124,7 @@ def test_ergas_by_hand():
     assert ergas(image, truth, scale=4) == pytest.approx(25 * math.sqrt((0.1**2 + 0.2**2) / 2))
 
 
-@pytest.mark.parametrize(
-    ("rgb", "y"), [((0, 0, 0), 16), ((1, 1, 1), 235), ((1, 0, 0), 81.481), ((0, 1, 0), 144.553)]
-)
+@pytest.mark.parametrize(("rgb", "y"), [((0, 0, 0), 16), ((1, 1, 1), 235), ((1, 0, 0), 81.481), ((0, 1, 0), 144.553)])
 def test_luma_is_studio_swing(rgb, y):
     assert luma(np.array(rgb, float)[:, None, None]).item() * 255 == pytest.approx(y)
 

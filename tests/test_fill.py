@@ -80,8 +80,6 @@ def test_a_crop_with_a_halo_has_the_bits_of_the_whole(row, col):
     )
 
 
-@pytest.mark.parametrize(
-    ("dtype", "result"), [("uint8", "f4"), ("uint16", "f4"), ("int32", "f8"), ("float64", "f8")]
-)
+@pytest.mark.parametrize(("dtype", "result"), [("uint8", "f4"), ("uint16", "f4"), ("int32", "f8"), ("float64", "f8")])
 def test_dtype(dtype, result):
     assert fill_invalid(np.ones((1, 4, 4), dtype), np.eye(4, dtype=bool)).dtype == result

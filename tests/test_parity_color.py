@@ -32,10 +32,7 @@ class TestGolden:
 
     @pytest.fixture
     def images(self, tensors) -> dict[str, torch.Tensor]:
-        return {
-            name: tensors[f"in.{name}_u8"].permute(2, 0, 1).float()[None] / 255
-            for name in ("content", "style")
-        }
+        return {name: tensors[f"in.{name}_u8"].permute(2, 0, 1).float()[None] / 255 for name in ("content", "style")}
 
     @pytest.mark.parametrize("method", METHODS)
     def test_floats(self, tensors, images, method):
@@ -53,6 +50,4 @@ class TestGolden:
     def test_frequencies(self, tensors, images):
         low = low_frequency(images["content"])
         torch.testing.assert_close(low, tensors["out.content_low_frequency"], rtol=0, atol=2e-6)
-        torch.testing.assert_close(
-            images["content"] - low, tensors["out.content_high_frequency"], rtol=0, atol=2e-6
-        )
+        torch.testing.assert_close(images["content"] - low, tensors["out.content_high_frequency"], rtol=0, atol=2e-6)

@@ -93,9 +93,7 @@ def test_fusion_guidance_and_steps_of_the_loops(parity, name):
             return latents
 
     def predict(latents, timestep, tiles, ids):
-        return torch.stack(
-            [recorded[tile.row, tile.col][branch] for tile, branch in zip(tiles, ids, strict=True)]
-        )
+        return torch.stack([recorded[tile.row, tile.col][branch] for tile, branch in zip(tiles, ids, strict=True)])
 
     scheduler = described["scheduler"]
     betas = (scheduler["beta_start"], scheduler["beta_end"], scheduler["beta_schedule"])

@@ -44,9 +44,7 @@ def begin(folder, name, pixels, **more):
     names = more.pop("names", COLOURS[len(pixels)])
     info = describe(*names, geobox=GeoBox(size=size), dtype=str(pixels.dtype), **more)
     info = replace(info, kind="photo")
-    return open_output(
-        choose_output(info, folder / name, scale=1, size=size, creation_options=options), {"seed": "1"}
-    )
+    return open_output(choose_output(info, folder / name, scale=1, size=size, creation_options=options), {"seed": "1"})
 
 
 def save(folder, name, pixels, **more):

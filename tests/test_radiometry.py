@@ -48,9 +48,7 @@ def test_eight_bits_are_just_scaled():
     source = RNG.integers(0, 256, (3, *SMALL)).astype(np.uint8)
     stretch = fit_stretch(source, ALL, "uint8")
     sr = RNG.random((3, *LARGE), np.float32)
-    np.testing.assert_array_equal(
-        to_values(sr, fill_invalid(source, ALL), stretch, WHOLE), sr * np.float32(255)
-    )
+    np.testing.assert_array_equal(to_values(sr, fill_invalid(source, ALL), stretch, WHOLE), sr * np.float32(255))
 
 
 @pytest.mark.parametrize(
@@ -144,15 +142,10 @@ def test_extra_bands_take_the_detail_and_keep_their_means():
     back_project(sharp, extra, ALL, WHOLE)
     np.testing.assert_allclose(resize(sharp, SMALL, "area"), extra, atol=1e-5)
     truth = 3 * values[0] + 1
-    assert (
-        np.corrcoef(sharp[0].ravel(), truth.ravel())[0, 1]
-        > 1.3 * np.corrcoef(plain[0].ravel(), truth.ravel())[0, 1]
-    )
+    assert np.corrcoef(sharp[0].ravel(), truth.ravel())[0, 1] > 1.3 * np.corrcoef(plain[0].ravel(), truth.ravel())[0, 1]
 
 
-@pytest.mark.parametrize(
-    "file", ["RGB.byte.tif", "rgb16.tif", "cog_nodata_nan.tif", "dsm.tif", "s2_lataseno_ex.tif"]
-)
+@pytest.mark.parametrize("file", ["RGB.byte.tif", "rgb16.tif", "cog_nodata_nan.tif", "dsm.tif", "s2_lataseno_ex.tif"])
 def test_a_real_raster_keeps_its_means_and_its_gaps(file):
     rasterio = pytest.importorskip("rasterio")
     paths = sorted(DATA.rglob(file))

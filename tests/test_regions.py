@@ -31,9 +31,7 @@ TURNED = Affine.translation(3e5, 9e6) * Affine.rotation(30) * Affine.scale(2, -3
 OWN = CRS.from_string("+proj=laea +lat_0=12 +lon_0=7 +x_0=123 +ellps=GRS80 +units=m")
 PLACES = {
     "utm": UTM,
-    "degrees": GeoBox(
-        size=SIZE, transform=Affine(1e-5, 0, 115.16, 0, -1e-5, -8.585), crs=CRS.from_epsg(4326)
-    ),
+    "degrees": GeoBox(size=SIZE, transform=Affine(1e-5, 0, 115.16, 0, -1e-5, -8.585), crs=CRS.from_epsg(4326)),
     "turned": GeoBox(size=SIZE, transform=TURNED, crs=CRS.from_epsg(32750)),
     "own crs": GeoBox(size=SIZE, transform=Affine(10, 0, 0, 0, -10, 0), crs=OWN),
     "no crs": GeoBox(size=SIZE, transform=Affine(2, 0, 5, 0, 2, 7)),
@@ -115,9 +113,7 @@ def test_file_places_the_tiles(geobox: GeoBox, prompts: list[Prompt], tmp_path: 
         assert each["properties"]["tile"] == index
         window = [each["properties"][name] for name in ("row", "col", "height", "width")]
         assert window == list(tile)
-        assert each["properties"]["tags"] == [
-            {"name": tag.name, "score": tag.score} for tag in prompts[index].tags
-        ]
+        assert each["properties"]["tags"] == [{"name": tag.name, "score": tag.score} for tag in prompts[index].tags]
 
 
 @pytest.mark.parametrize(
@@ -293,9 +289,7 @@ def test_features_outside_are_ignored_where_others_are_inside(write: Callable[..
 
 
 def test_control_characters_are_removed(write: Callable[..., Path]):
-    path = write(
-        collection(feature(ring(0, 0, 140, 100), prompt="a\u0000\u001b[2J\nsea\u202e", negative=" \n"))
-    )
+    path = write(collection(feature(ring(0, 0, 140, 100), prompt="a\u0000\u001b[2J\nsea\u202e", negative=" \n")))
     prompt = load_prompts(path, PLACES["photo"], TILES)[0]
     assert (prompt.text, prompt.negative) == ("a [2J sea", None)
 
@@ -373,9 +367,7 @@ def test_wrong_files_are_refused_in_one_line(content: Any, message: str, write: 
         ({"crs": crs_member("EPSG:banana")}, "crs EPSG:banana not understood"),
     ],
 )
-def test_another_reference_system_is_refused(
-    member: dict[str, Any], message: str, write: Callable[..., Path]
-):
+def test_another_reference_system_is_refused(member: dict[str, Any], message: str, write: Callable[..., Path]):
     outline = [list(point) for point in UTM.footprint()]
     path = write(collection(feature(outline, prompt="sea"), **member))
     with pytest.raises(ConfigurationError, match=message):

@@ -39,9 +39,7 @@ def streets() -> np.ndarray:
 
 def foliage() -> np.ndarray:
     bumps = np.random.default_rng(1).normal(0.0, 1.0, (SIDE + 2, SIDE + 2))
-    soft = (
-        bumps[:-2, 1:-1] + bumps[2:, 1:-1] + 2 * bumps[1:-1, 1:-1] + bumps[1:-1, :-2] + bumps[1:-1, 2:]
-    ) / 6
+    soft = (bumps[:-2, 1:-1] + bumps[2:, 1:-1] + 2 * bumps[1:-1, 1:-1] + bumps[1:-1, :-2] + bumps[1:-1, 2:]) / 6
     light = np.clip(1.0 + 0.5 * soft, 0.2, 2.0)
     return np.clip(np.array([0.22, 0.34, 0.14])[:, None, None] * light, 0.0, 1.0).astype(np.float32)
 
@@ -165,9 +163,7 @@ def test_a_tile_depends_on_its_own_pixels_only():
     """Bit for bit, wherever the image was cut and whatever else is tagged with it, also in mixed sizes."""
     image = np.random.default_rng(3).random((3, 90, 130), np.float32)
     image[:, :40] = 0.3 + 0.1 * image[:, :40]
-    tiles = [
-        Tile(r, c, h, w) for h, w in ((32, 32), (32, 8), (9, 40)) for r in (0, 21, 50) for c in (0, 17, 60)
-    ]
+    tiles = [Tile(r, c, h, w) for h, w in ((32, 32), (32, 8), (9, 40)) for r in (0, 21, 50) for c in (0, 17, 60)]
     together = scores(image, tiles[::-1])[::-1]
     for tile, found in zip(tiles, together, strict=True):
         cut = image[(slice(None), *tile.slices)]
@@ -199,9 +195,7 @@ def test_noise_map_measures_white_noise_and_ignores_ramps():
     assert noise_map((0.3 * rows + 0.2 * cols).astype(np.float32)).max() < 1e-6
 
 
-@pytest.mark.parametrize(
-    ("angle", "straight"), [(0, True), (30, True), (45, True), (90, True), (None, False)]
-)
+@pytest.mark.parametrize(("angle", "straight"), [(0, True), (30, True), (45, True), (90, True), (None, False)])
 def test_straightness_at_any_angle(angle: float | None, straight: bool):
     rows, cols = np.mgrid[0:64, 0:64]
     if angle is None:
@@ -266,9 +260,7 @@ def test_levels_follow_the_harm_on_real_images(
     crops: list[Image.Image], name: str, harm: Harm, strengths: tuple[float, ...]
 ):
     """At least 90 % of real crops rise with every step, fire at the end, and are silent before."""
-    ladder = np.array(
-        [[level(crop, name)] + [level(harm(crop, s), name) for s in strengths] for crop in crops]
-    )
+    ladder = np.array([[level(crop, name)] + [level(harm(crop, s), name) for s in strengths] for crop in crops])
     rises = (np.diff(ladder, axis=1) >= 0.0).mean(axis=0)
     assert (rises >= 0.9).all(), rises
     assert (ladder[:, -1] >= THRESHOLDS[name]).mean() >= 0.95

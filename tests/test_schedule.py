@@ -22,9 +22,7 @@ from zido_core.sampling.schedule import (
     to_x0,
 )
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:diffusers", "ignore::FutureWarning:diffusers"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers", "ignore::FutureWarning:diffusers")
 
 KINDS = ["epsilon", "v_prediction", "sample"]
 SD2 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
@@ -48,9 +46,7 @@ def run(sampler, kind_seed=0):
     return latents
 
 
-@pytest.mark.parametrize(
-    ("kind", "zero_snr"), [*((k, False) for k in KINDS), *((k, True) for k in KINDS[1:])]
-)
+@pytest.mark.parametrize(("kind", "zero_snr"), [*((k, False) for k in KINDS), *((k, True) for k in KINDS[1:])])
 @pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
 @pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("steps", [4, 20])
@@ -80,9 +76,7 @@ def test_ddim_equals_diffusers(kind, spacing, zero_snr, eta, steps):
 @pytest.mark.parametrize("steps", [3, 50])
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_eta_one_is_ddpm_with_small_variance(steps, kind):
-    reference = diffusers.DDPMScheduler(
-        **SD2, prediction_type=kind, timestep_spacing="leading", steps_offset=1
-    )
+    reference = diffusers.DDPMScheduler(**SD2, prediction_type=kind, timestep_spacing="leading", steps_offset=1)
     reference.set_timesteps(steps)
     spec = ScheduleSpec(prediction_type=kind, timestep_spacing="leading")
     ours = run(Schedule.from_spec(spec, steps=steps, eta=1.0))
@@ -198,9 +192,7 @@ def test_borrowed_samplers_run_twice_alike(cls, config, arguments):
     assert torch.isfinite(first).all()
 
 
-@pytest.mark.parametrize(
-    ("cls", "config", "arguments"), [b for b in BORROWED if b[0] is not diffusers.LCMScheduler]
-)
+@pytest.mark.parametrize(("cls", "config", "arguments"), [b for b in BORROWED if b[0] is not diffusers.LCMScheduler])
 def test_borrowed_samplers_equal_diffusers(cls, config, arguments, monkeypatch):
     sampler, scheduler = borrowed(cls, config, arguments)
     ours = run(sampler)
@@ -266,6 +258,4 @@ def test_numbers_equal_deedsr(parity_dir):
     )
     assert np.allclose(schedule.alphas[:-1][::-1], given["out.schedule.alphas"], rtol=1e-5)
     assert np.allclose(schedule.alphas[1:][::-1], given["out.schedule.alphas_prev"], rtol=1e-5)
-    assert np.allclose(
-        [schedule.sigma(i) for i in range(count)][::-1], given["out.schedule.sigmas"], rtol=1e-4
-    )
+    assert np.allclose([schedule.sigma(i) for i in range(count)][::-1], given["out.schedule.sigmas"], rtol=1e-4)

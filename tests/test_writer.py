@@ -44,9 +44,7 @@ def test_nodata_and_numbers_that_are_none(tmp_path, nodata):
         assert dataset.read().tobytes() == pixels.tobytes()
 
 
-@pytest.mark.parametrize(
-    "size", [Size(1, 1), Size(3, 5), Size(300, 257), Size(1, 700), Size(700, 1), Size(16, 16)]
-)
+@pytest.mark.parametrize("size", [Size(1, 1), Size(3, 5), Size(300, 257), Size(1, 700), Size(700, 1), Size(16, 16)])
 @pytest.mark.parametrize("content", CONTENT.values(), ids=CONTENT)
 def test_any_size_and_its_blocks_are_multiples_of_16(tmp_path, size, content):
     path, pixels = save(describe("red", "green", "blue", size=size), tmp_path, factor=1, **content)
@@ -138,9 +136,7 @@ def test_cog_is_laid_out_as_one(tmp_path):
 
 
 def test_jpeg2000_is_lossless(tmp_path):
-    path, pixels = save(
-        describe(*["undefined"] * 5, dtype="uint16"), tmp_path, name="out.jp2", provenance={"a": "b"}
-    )
+    path, pixels = save(describe(*["undefined"] * 5, dtype="uint16"), tmp_path, name="out.jp2", provenance={"a": "b"})
     with rasterio.open(path) as dataset:
         assert dataset.driver == "JP2OpenJPEG"
         assert dataset.tags(ns="ZIDO") == {"a": "b"}
@@ -256,9 +252,7 @@ def tiny_disk(tmp_path):
 def test_disk_that_runs_full_keeps_nothing(tiny_disk, monkeypatch, threads, compress):
     size = Size(2048, 1536)
     options = [f"COMPRESS={compress}", f"NUM_THREADS={threads}"]
-    spec = choose_output(
-        describe(size=size), tiny_disk / "out.tif", scale=1, size=size, creation_options=options
-    )
+    spec = choose_output(describe(size=size), tiny_disk / "out.tif", scale=1, size=size, creation_options=options)
     (tiny_disk / "other").write_bytes(bytes(4_500_000))
     writer = open_output(spec)
     monkeypatch.setattr(writer, "_check_room", lambda coming: None)

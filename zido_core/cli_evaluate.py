@@ -95,9 +95,7 @@ def evaluate(
     degradations = [word.strip() for word in (degradation or "").split(",") if word.strip()]
     evaluation = Evaluation(
         methods=parse_methods(methods or (METHODS,)),
-        protocol=choose_protocol(
-            protocol, crop=crop, degradations=degradations, scale=scale, seed=seed, mixed=mixed
-        ),
+        protocol=choose_protocol(protocol, crop=crop, degradations=degradations, scale=scale, seed=seed, mixed=mixed),
         device=device,
         runs=runs,
         tags=tags or histogram is not None,
@@ -128,9 +126,7 @@ def evaluate(
     return SOME_FAILED if evaluation.failures else OK
 
 
-def _write(
-    evaluation: Evaluation, gallery: Gallery, targets: dict[str, Path], device: str, *, to_stdout: bool
-) -> None:
+def _write(evaluation: Evaluation, gallery: Gallery, targets: dict[str, Path], device: str, *, to_stdout: bool) -> None:
     """The tables, and the files that were asked for."""
     from .evaluate import records, tags
     from .evaluate.tables import tables_of

@@ -96,9 +96,7 @@ def describe_device(device: str) -> DeviceInfo:
     import torch
 
     free, total = torch.cuda.mem_get_info(device)
-    return DeviceInfo(
-        name=device, title=torch.cuda.get_device_name(device), total_bytes=total, free_bytes=free
-    )
+    return DeviceInfo(name=device, title=torch.cuda.get_device_name(device), total_bytes=total, free_bytes=free)
 
 
 def thread_count() -> int:

@@ -119,9 +119,7 @@ def _disk() -> Check:
     places = {"here": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
     free = {place: shutil.disk_usage(path).free for place, path in places.items()}
     found = ", ".join(f"{room / 2**30:.1f} GiB free ({place})" for place, room in free.items())
-    return Check(
-        name="disk", ok=min(free.values()) >= _NEEDED_DISK, found=found, advice="2 GiB or more are advisable"
-    )
+    return Check(name="disk", ok=min(free.values()) >= _NEEDED_DISK, found=found, advice="2 GiB or more are advisable")
 
 
 def _weights(model: str, file: ModelFile) -> Check:

@@ -129,9 +129,7 @@ def compare_files(before: Path | str, after: Path | str, window: Tile | None = N
             raise InvalidOptions(
                 f"the window {tuple(window or ())} is outside the input of {size.height}x{size.width} pixels"
             )
-        return compare(
-            first.read(part, shown_bands(first)), second.read(enlarged(part, factors), shown_bands(second))
-        )
+        return compare(first.read(part, shown_bands(first)), second.read(enlarged(part, factors), shown_bands(second)))
 
 
 def _middle(size: Size, factors: tuple[float, float]) -> Tile:
@@ -155,9 +153,7 @@ def shown_bands(source: Source) -> tuple[int, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of this module; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m zido_core.picture", description="Before and after, side by side."
-    )
+    parser = argparse.ArgumentParser(prog="python -m zido_core.picture", description="Before and after, side by side.")
     parser.add_argument("input", help="what was upscaled")
     parser.add_argument("result", help="what came out")
     parser.add_argument("output", help="picture to write: .png, .jpg, .webp")

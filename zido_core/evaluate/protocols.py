@@ -114,9 +114,7 @@ def choose_protocol(
     wanted = _known(degradations) or None
     given: dict[str, Any] = {"crop": crop, "degradations": wanted, "scale": scale, "seed": seed}
     given["mixed"] = mixed or None
-    changed = {
-        key: value for key, value in given.items() if value is not None and value != getattr(protocol, key)
-    }
+    changed = {key: value for key, value in given.items() if value is not None and value != getattr(protocol, key)}
     if changed:
         protocol = replace(protocol, **changed, title=f"{protocol.title} (changed: {', '.join(changed)})")
     if protocol.scale not in range(2, 9):

@@ -47,9 +47,7 @@ class Correctness:
     """Detail that neither the input nor the truth has; 0 is best."""
 
 
-def correctness(
-    sr: Image, hr: Image, lr: Image, valid: Mask | None = None, *, harmonise: bool = True
-) -> Correctness:
+def correctness(sr: Image, hr: Image, lr: Image, valid: Mask | None = None, *, harmonise: bool = True) -> Correctness:
     """Classify the detail of ``sr`` by the truth ``hr`` (bands, H, W) and the input ``lr`` (bands, h, w), H = n h."""
     require_same_shape(sr, hr)
     if len(lr) != len(hr) or any(large % small for large, small in zip(hr.shape[1:], lr.shape[1:], strict=True)):

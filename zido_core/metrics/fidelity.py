@@ -57,10 +57,7 @@ def ssim(image: Image, truth: Image, valid: Mask | None = None, *, peak: float =
     counted = _whole_windows(valid, image.shape[1:])
     if not counted.any():
         return math.nan
-    maps = [
-        _ssim_maps(a.astype(np.float64), b.astype(np.float64), peak)[0]
-        for a, b in zip(image, truth, strict=True)
-    ]
+    maps = [_ssim_maps(a.astype(np.float64), b.astype(np.float64), peak)[0] for a, b in zip(image, truth, strict=True)]
     return float(np.mean([each[counted].mean() for each in maps]))
 
 
@@ -119,11 +116,7 @@ def ergas(image: Image, truth: Image, valid: Mask | None = None, *, scale: float
         return math.nan
     square_error, means = np.mean((first - second) ** 2, axis=1), second.mean(1)
     some = means != 0
-    return (
-        float(100 / scale * np.sqrt(np.mean(square_error[some] / means[some] ** 2)))
-        if some.any()
-        else math.nan
-    )
+    return float(100 / scale * np.sqrt(np.mean(square_error[some] / means[some] ** 2))) if some.any() else math.nan
 
 
 def require_same_shape(image: Image, truth: Image) -> None:

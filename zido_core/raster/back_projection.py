@@ -98,9 +98,7 @@ def _strengths() -> list[float]:
     return [float(1 / root) for root in turns]
 
 
-def _missing(
-    image: NDArray[Any], source: NDArray[Any], valid: NDArray[np.bool_], placement: Placement
-) -> NDArray[Any]:
+def _missing(image: NDArray[Any], source: NDArray[Any], valid: NDArray[np.bool_], placement: Placement) -> NDArray[Any]:
     """Source minus block mean, (bands, h, w); 0 at invalid pixels and at blocks cut by the target's edge."""
     inside = placement.inside
     delta = np.zeros(source.shape, image.dtype)

@@ -146,9 +146,7 @@ def _requested(requested: Sequence[int], colours: Sequence[int], count: int) -> 
         )
     if len(bands) not in (1, 3) or len(set(bands)) != len(bands):
         listed = ",".join(map(str, bands))
-        raise InvalidOptions(
-            f"the model sees one band or three different ones, got {listed}: try --bands 3,2,1"
-        )
+        raise InvalidOptions(f"the model sees one band or three different ones, got {listed}: try --bands 3,2,1")
     return bands
 
 

@@ -40,9 +40,7 @@ def fill_invalid(
     return np.where(mask, values, inner)
 
 
-def _constant(
-    values: NDArray[Any], mask: NDArray[np.bool_], far: NDArray[Any] | float | None
-) -> NDArray[Any]:
+def _constant(values: NDArray[Any], mask: NDArray[np.bool_], far: NDArray[Any] | float | None) -> NDArray[Any]:
     """(bands, 1, 1)"""
     if far is None:
         count = np.maximum(mask.sum((1, 2)), 1)

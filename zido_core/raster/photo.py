@@ -74,9 +74,7 @@ class PhotoWriter(OutputWriter):
         if zlib.crc32(content) != self._encoded:
             raise OutputFailed(f"{self.spec.path.name} does not read back as it was written; check the disk")
         pixels = self._decode(content)
-        self._ledger.verify(
-            lambda tile: self._in_file_order(pixels[:, *tile.slices]), exact=self.spec.format.lossless
-        )
+        self._ledger.verify(lambda tile: self._in_file_order(pixels[:, *tile.slices]), exact=self.spec.format.lossless)
 
     def _close(self) -> None:
         if self._canvas is not None:

@@ -44,9 +44,7 @@ __all__ = [
 ]
 
 
-def to_values(
-    sr: NDArray[np.float32], source: NDArray[Any], stretch: Stretch, placement: Placement
-) -> NDArray[Any]:
+def to_values(sr: NDArray[np.float32], source: NDArray[Any], stretch: Stretch, placement: Placement) -> NDArray[Any]:
     """Numbers (bands, H, W) of the model's image ``sr`` (bands, H, W; in units of the stretch).
 
     ``out = up(source) + inverse(sr) - inverse(up(clip(unit(source))))``: a residual on the enlarged input,

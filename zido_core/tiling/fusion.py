@@ -63,9 +63,7 @@ class Fusion:
         """The weighted mean, (channels, height, width). It takes the place of the sums: add nothing after."""
         if not bool((self._weight > 0).all()):
             missing = int((self._weight <= 0).sum())
-            raise ValueError(
-                f"the tiles leave {missing} pixels of the canvas uncovered; use a grid that covers it"
-            )
+            raise ValueError(f"the tiles leave {missing} pixels of the canvas uncovered; use a grid that covers it")
         return self._sum.div_(self._weight)
 
 

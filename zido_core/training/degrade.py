@@ -81,9 +81,7 @@ def degrade(image: Array, degradation: Degradation, rng: np.random.Generator, *,
         return sensor(image, rng, scale)
     level = LEVELS[degradation]
     image = blur(image, draw_kernel(level, rng))
-    image = compress(
-        add_noise(image, rng.uniform(*level.first_noise), rng), int(rng.integers(*level.first_quality))
-    )
+    image = compress(add_noise(image, rng.uniform(*level.first_noise), rng), int(rng.integers(*level.first_quality)))
     image = add_noise(reduce(image, scale), rng.uniform(*level.second_noise), rng)
     return compress(image, int(rng.integers(*level.second_quality)))
 

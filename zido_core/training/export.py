@@ -63,9 +63,7 @@ def curve_of(log: Path) -> list[dict[str, float]]:
     records = [json.loads(line) for line in log.read_text().splitlines()]
     watched = {record["step"]: record for record in records if len(record) > 4}
     drop = {"seconds", "rate"}
-    return [
-        {name: value for name, value in watched[step].items() if name not in drop} for step in sorted(watched)
-    ]
+    return [{name: value for name, value in watched[step].items() if name not in drop} for step in sorted(watched)]
 
 
 def images_of(data: Path) -> list[dict[str, str]]:
@@ -78,9 +76,7 @@ def images_of(data: Path) -> list[dict[str, str]]:
 
 def main() -> None:
     """Command line of the export."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the training run")
     parser.add_argument("--data", type=Path, required=True, help="folder of the training images")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")

@@ -101,9 +101,7 @@ class CoarseObjective:
             with torch.no_grad():
                 out: CoarseOutput = network(image)
             figures[f"gain_{degradation}"] = round(psnr(detail - out.residual) - psnr(detail), 3)
-            spread = ((detail - out.residual).square().mean(1, keepdim=True).sqrt() + 1e-3) / (
-                out.amplitude + 1e-3
-            )
+            spread = ((detail - out.residual).square().mean(1, keepdim=True).sqrt() + 1e-3) / (out.amplitude + 1e-3)
             figures[f"spread_{degradation}"] = round(float(spread.median()), 3)
         return figures
 

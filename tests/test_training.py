@@ -138,7 +138,7 @@ def test_a_model_is_trained_further_from_another_runs_weights(images, folder, tm
     monkeypatch.setattr("sys.argv", ["train", *given, "--start", str(tmp_path / "coarse.pt")])
     main()
     told = torch.load(tmp_path / "on/coarse.pt", weights_only=True)["recipe"]["start"]
-    assert told == hashlib.sha256((tmp_path / "coarse.pt").read_bytes()).hexdigest()
+    assert told == f"sha256:{hashlib.sha256((tmp_path / 'coarse.pt').read_bytes()).hexdigest()}"
 
 
 def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path):

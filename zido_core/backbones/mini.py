@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
 from ..catalog import ModelDescriptor
+from ..device import side_by_side
 from ..errors import ModelMissing
 from ..nets.mini import (
     DETAIL_CHANNELS,
@@ -41,8 +43,9 @@ from .base import ScheduleSpec
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
-COARSE_TILE = 384
-"""Input pixels that the coarse network sees at once, without its margin; bounds memory, never changes the result."""
+COARSE_TILE = 192
+"""Input pixels that the coarse network sees at once, without its margin: maps of 384 leave a processor's cache and take
+nearly twice as long. Never changes the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +102,17 @@ class MiniBackbone:
         detail = torch.empty(DETAIL_CHANNELS, *canvas, device=self.device)
         amplitude = torch.empty(1, *canvas, device=self.device)
         maps: Tensor | None = None
-        for tile, out, seen in self._coarse_tiles(padded, canvas):
-            rows, cols = tile.slices
-            detail[:, rows, cols] = out.residual[0]
-            amplitude[:, rows, cols] = out.amplitude[0]
-            view = refiner_condition(seen, out)[0].half()
-            maps = torch.empty(len(view), *canvas, device=self.device, dtype=view.dtype) if maps is None else maps
-            maps[:, rows, cols] = view
-            advance(tile.height * tile.width)
+        tiles = list(partition(canvas, COARSE_TILE))
+        workers = min(len(tiles), torch.get_num_threads()) if self.device.type == "cpu" else 1
+        with side_by_side(workers) as each:
+            for tile, (out, seen) in zip(tiles, each(partial(self._coarse_tile, padded), tiles), strict=True):
+                rows, cols = tile.slices
+                detail[:, rows, cols] = out.residual[0]
+                amplitude[:, rows, cols] = out.amplitude[0]
+                view = refiner_condition(seen, out)[0].half()
+                maps = torch.empty(len(view), *canvas, device=self.device, dtype=view.dtype) if maps is None else maps
+                maps[:, rows, cols] = view
+                advance(tile.height * tile.width)
         assert maps is not None
         return MiniCondition(
             size=size,
@@ -117,16 +123,15 @@ class MiniBackbone:
             levels=self._levels(prompts),
         )
 
-    def _coarse_tiles(self, padded: Tensor, canvas: Size) -> Iterator[tuple[Tile, CoarseOutput, Tensor]]:
-        """The coarse network tile by tile, each with a margin as wide as the network sees: equal to the whole."""
+    def _coarse_tile(self, padded: Tensor, tile: Tile) -> tuple[CoarseOutput, Tensor]:
+        """The coarse network on a tile with a margin as wide as it sees: equal to the whole. And what it was shown."""
         reach = self.coarse.reach
-        for tile in partition(canvas, COARSE_TILE):
-            rows, cols = tile.slices
-            seen = padded[:, :, rows.start : rows.stop + 2 * reach, cols.start : cols.stop + 2 * reach]
-            with torch.inference_mode(), self._autocast():
-                out = self.coarse(seen)
-            inner = (..., slice(reach, -reach), slice(reach, -reach))
-            yield tile, CoarseOutput(*(part[inner].float() for part in out)), seen[inner]
+        rows, cols = tile.slices
+        seen = padded[:, :, rows.start : rows.stop + 2 * reach, cols.start : cols.stop + 2 * reach]
+        with torch.inference_mode(), self._autocast():
+            out = self.coarse(seen)
+        inner = (..., slice(reach, -reach), slice(reach, -reach))
+        return CoarseOutput(*(part[inner].float() for part in out)), seen[inner]
 
     def _levels(self, prompts: Sequence[Prompt]) -> Tensor:
         levels = np.zeros((len(prompts), self.vocabulary), dtype=np.float32)

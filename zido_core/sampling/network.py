@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
+from ..device import side_by_side
 from ..errors import NotFinite, OutOfMemory
 from ..tiling.fusion import Fusion, crop
 from ..tiling.grid import Tile
@@ -47,9 +48,8 @@ class Network:
     """Predicts and fuses, step after step; a context, for its threads.
 
     Accelerators take several crops in a call. A CPU takes one: that is no slower there, and the kernels' last bits
-    depend on the size of a batch. Instead as many tiles as there are workers are computed side by side, each on its
-    own share of the threads: their bits do not depend on it, and threads that wait for each other in every layer of
-    a small network lose most of their time on a machine that others use, too.
+    depend on the size of a batch. Instead as many tiles as there are workers are computed side by side, which their
+    bits do not depend on.
     """
 
     def __init__(
@@ -58,23 +58,17 @@ class Network:
         """``retry`` is asked for crops whose prediction is not finite; ``workers`` are tiles at a time on a CPU."""
         self._predict, self._retry = predict, retry
         self._batch, self._workers = batch or TileBatch(1), workers
-        self._pool: ThreadPoolExecutor | None = None
-        self._threads = torch.get_num_threads()
+        self._map: Callable[..., Iterator[Any]] = map
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
-        if self._workers > 1:
-            each = max(self._threads // self._workers, 1)
-            self._pool = ThreadPoolExecutor(
-                self._workers, "zido-tiles", initializer=torch.set_num_threads, initargs=(each,)
-            )
+        self._map = self._opened.enter_context(side_by_side(self._workers))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(self._threads)  # also what threads begin with that are started later
+        self._opened.close()
 
     def fused(
         self,
@@ -112,8 +106,7 @@ class Network:
                 return [prediction for look in window for prediction in self._asked(canvas, timestep, [look])]
 
         late = []
-        done = map(predicted, looks) if self._pool is None else self._pool.map(predicted, looks)
-        for window, predictions in zip(looks, done, strict=True):
+        for window, predictions in zip(looks, self._map(predicted, looks), strict=True):
             if all(_all_finite(predictions)):
                 yield list(zip(window, predictions, strict=True))
             else:

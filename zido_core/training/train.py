@@ -221,7 +221,7 @@ def main() -> None:
         batch=chosen.batch,
         learning_rate=chosen.learning_rate,
         seed=chosen.seed,
-        start=chosen.start and sha256_of(chosen.start),
+        start=chosen.start and f"sha256:{sha256_of(chosen.start)}",
     )
     weights = None
     if chosen.start is not None:

@@ -37,13 +37,16 @@ def steps(dst, tell, cancel):
 
 def slow(dst, tell, cancel):
     part = Path(f"{dst}.part")
-    part.write_text("half")
     try:
+        part.write_text("half")
         while True:
             time.sleep(0.02)
             cancel.check()
     finally:
-        part.unlink()
+        try:
+            part.unlink(missing_ok=True)
+        finally:  # an interrupt may have come just then
+            part.unlink(missing_ok=True)
 
 
 def keeps(dst, tell, cancel):

@@ -9,7 +9,6 @@ Fails if one is longer than 200 ms.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 LIMIT = 0.2
 """Seconds between two ticks, longest."""
@@ -33,6 +33,8 @@ def main() -> None:
     parser.add_argument("--preset", default="balanced")
     chosen = parser.parse_args()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    from tests.as_host import load_as_host
+
     load_as_host()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZIDO_CONFIG"] = folder
@@ -110,16 +112,6 @@ class Watch:
     def _tick(self) -> None:
         now = time.monotonic()
         self._gap, self._last = max(self._gap, now - self._last), now
-
-
-def load_as_host() -> None:
-    """Make the repository root the package `zido`, as QGIS does."""
-    spec = importlib.util.spec_from_file_location("zido", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
-    assert spec is not None
-    assert spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    sys.modules["zido"] = package
-    spec.loader.exec_module(package)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ percentile, the loss of the host three at the longest, or if either leaves a fil
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import random
 import statistics
@@ -24,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 CANCEL_LIMIT = 2.0
 """Seconds from a request to the job's last event, 95th percentile."""
@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--side", type=int, default=768, help="side of the square input, pixels")
     chosen = parser.parse_args()
+    from tests.as_host import load_as_host
+
     load_as_host()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -50,13 +52,6 @@ def main() -> None:
     report("host gone", abandoned)
     if percentile(requested) > CANCEL_LIMIT or max(abandoned) > GONE_LIMIT or left:
         sys.exit(f"too slow, or files were left: {left}")
-
-
-def load_as_host() -> None:
-    """The repository as the package `zido`, as QGIS has it."""
-    spec = importlib.util.spec_from_file_location("zido", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
-    assert spec is not None
-    sys.modules["zido"] = importlib.util.module_from_spec(spec)
 
 
 def delays(count: int) -> list[float]:

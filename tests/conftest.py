@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 import rasterio
 from affine import Affine
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.as_host import ROOT, load_as_host
 
 UTM = {"crs": "EPSG:32750", "transform": Affine(0.5, 0.0, 297_495.0, 0.0, -0.5, 9_050_564.0)}
 DEGREES = {"crs": "EPSG:4326", "transform": Affine(1e-5, 0.0, 115.16, 0.0, -1e-5, -8.585)}
@@ -24,13 +22,8 @@ NOWHERE: dict[str, Any] = {}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the repository root the package `zido`, as QGIS does, whatever the folder is called."""
-    spec = importlib.util.spec_from_file_location("zido", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
-    assert spec is not None
-    assert spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    sys.modules["zido"] = package
-    spec.loader.exec_module(package)
+    """Tests of what runs in hosts import `zido`."""
+    load_as_host()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -44,8 +44,8 @@ from .base import ScheduleSpec
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
 COARSE_TILE = 192
-"""Input pixels that the coarse network sees at once, without its margin: maps of 384 leave a processor's cache and take
-nearly twice as long. Never changes the result."""
+"""Input pixels that the coarse network sees at once, without its margin: bounds memory, and leaves enough tiles for all
+threads. Never changes the result."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,12 +146,16 @@ def cases(name: str, path: Path, protocol: Protocol, lr_folder: Path | None = No
         yield _given_case(truth, path, protocol, lr_folder)
         return
     scale = protocol.scale
-    height, width = (side // scale for side in truth.valid.shape)
-    # A pixel of the input is known if all of the truth under it is.
-    valid = np.asarray(truth.valid.reshape(height, scale, width, scale).all((1, 3)))
+    valid = known_below(truth.valid, scale)
     for degradation in protocol.degradations:
         numbers = _degraded(truth, degradation, protocol)
         yield Case(truth=truth, degradation=degradation, numbers=numbers, valid=valid, scale=scale)
+
+
+def known_below(valid: Mask, scale: int) -> Mask:
+    """(H // scale, W // scale): a pixel of the input is known if all of the truth under it is."""
+    height, width = (side // scale for side in valid.shape)
+    return np.asarray(valid.reshape(height, scale, width, scale).all((1, 3)))
 
 
 def _degraded(truth: Truth, degradation: Degradation, protocol: Protocol) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from ..errors import BadInput, InvalidOptions, ZidoError
 from ..raster.source import Band
 from ..raster.stretch import Stretch
 from ..training.degrade import Degradation, degrade
-from .cases import Case, Truth, read_truth
+from .cases import Case, Truth, known_below, read_truth
 from .protocols import Protocol
 
 MIXED = "mixed"
@@ -74,12 +74,11 @@ def scene(quadrants: Sequence[Truth], protocol: Protocol) -> Case:
         stretch=BYTES,
         dtype="uint8",
     )
-    height, width = (extent // scale for extent in truth.valid.shape)
     return Case(
         truth=truth,
         degradation=MIXED,
         numbers=np.rint(joined([part.transpose(2, 0, 1) for part in small]) * 255).astype(np.uint8),
-        valid=np.asarray(truth.valid.reshape(height, scale, width, scale).all((1, 3))),
+        valid=known_below(truth.valid, scale),
         scale=scale,
     )
 

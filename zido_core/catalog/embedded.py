@@ -31,7 +31,7 @@ MINI = ModelDescriptor(
     bytes_per_pixel=1500,
     bytes_per_latent=6000,
     picture_work=1,
-    memory="under 2 GB, CPU or GPU",
+    memory="about 2 GB, CPU or GPU",
     files=(ModelFile(path="weights/mini.safetensors", card="weights/mini.json", embedded=True),),
     presets={
         "quality": {"steps": 8},

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hosts import ROOT, Host
+from tests.screen import Screen
 
 INSIDE = ROOT / "tests" / "in_qgis"
 """Scripts that QGIS runs."""
@@ -58,10 +59,11 @@ class Qgis:
 
     def desktop(self, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a script in the program itself, on a screen that nobody sees."""
-        screen = ["xvfb-run", "-a", "-s", "-screen 0 1280x900x24"]
-        command = [*screen, "qgis.bin", "--nologo", "--noversioncheck", "--code", INSIDE / name]
+        command = ["qgis.bin", "--nologo", "--noversioncheck", "--code", INSIDE / name]
         variables = {key: value for key, value in self.environment().items() if key != "QT_QPA_PLATFORM"}
-        return self.host.run(command, home=self.home, environment=variables | environment, timeout=300)
+        with Screen() as screen:
+            variables["DISPLAY"] = screen.display
+            return self.host.run(command, home=self.home, environment=variables | environment, timeout=300)
 
     def look(self, path: Path) -> dict[str, Any]:
         """What GDAL says of a raster, its Python's words."""

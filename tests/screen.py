@@ -21,7 +21,9 @@ class Screen:
 
     def __enter__(self) -> Self:
         number, told = os.pipe()
-        command = ["Xvfb", "-displayfd", str(told), "-screen", "0", "1280x900x24", "-ac", "-nolisten", "tcp"]
+        # Without -noreset it starts anew whenever the last program leaves, and turns away who comes meanwhile.
+        options = ["-noreset", "-screen", "0", "1280x900x24", "-ac", "-nolisten", "tcp"]
+        command = ["Xvfb", "-displayfd", str(told), *options]
         self._server = subprocess.Popen(command, pass_fds=[told], stderr=subprocess.DEVNULL)
         os.close(told)
         with os.fdopen(number) as line:

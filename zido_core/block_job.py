@@ -65,7 +65,7 @@ class BlockJob:
                     f"{self.folder.path.name} has no facts of the input yet; whoever begins the job writes them first"
                 )
             self._facts = facts
-            self._store = FolderStore(self.folder)
+            self._store = FolderStore(self.folder, self.setup.form)
             self._opened.callback(self._store.close)
             self._opened = self._opened.pop_all()
         return self

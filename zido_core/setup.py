@@ -31,6 +31,7 @@ from .raster.target import check_room, choose_output
 from .render import work_of
 from .tiling.grid import Size, Tile
 from .work.folder import taken_by, work_folder
+from .work.image_form import form_for
 
 BLOCK_SIZE = 4096
 """Output pixels at the native scale along the side of a block: bounds the memory of a run."""
@@ -152,7 +153,12 @@ class Setup:
         (height, width), factor = self.native_size, self.descriptor.native_scale
         (rows, cols), (down, along) = self.blocks.shape, self.blocks.reach
         tall, wide = height + 2 * (rows - 1) * down * factor, width + 2 * (cols - 1) * along * factor
-        return tall * wide * 3 * np.dtype(np.float32).itemsize
+        return tall * wide * 3 * self.form.itemsize
+
+    @property
+    def form(self) -> np.dtype:
+        """How images of blocks wait for the output, a single one, too: the result is the same whatever blocks are."""
+        return form_for(self.info.dtype, self.dtype)
 
     @property
     def plan(self) -> Plan:

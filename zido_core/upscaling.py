@@ -103,7 +103,7 @@ class Upscaling:
         if self.finished_before():
             return output.path
         work = self.undertaking(address, writer=f"shard-{shard.index}-of-{shard.count}")
-        with closing(FolderStore(work.folder)) as store:
+        with closing(FolderStore(work.folder, self.setup.form)) as store:
             with work.joining(self.mention):
                 self.measure(store, work)
             self.stage(self.setup.stages[2])
@@ -118,7 +118,7 @@ class Upscaling:
 
     def into_memory(self) -> NDArray[Any]:
         """All bands (bands, H, W), alpha where it was."""
-        bands, store = self.setup.bands, MemoryStore()
+        bands, store = self.setup.bands, MemoryStore(self.setup.form)
         self.compute(store)
         planes = np.empty((len(bands.written), *self.setup.size), self.setup.dtype)
         colours = [bands.position(band) for band in self.setup.colours]
@@ -166,7 +166,7 @@ class Upscaling:
         """Several blocks wait on the disk; one does not, but a long one is kept there between its steps."""
         if len(self.setup.blocks) > 1:
             work.begin()
-            store = FolderStore(work.folder)
+            store = FolderStore(work.folder, self.setup.form)
             opened.callback(store.close)
             return store
 
@@ -174,7 +174,7 @@ class Upscaling:
             work.begin()
             self.keep_facts(work)
 
-        return MemoryStore(lambda index: LatentsSlot(work.folder.latents(index), keep))
+        return MemoryStore(self.setup.form, lambda index: LatentsSlot(work.folder.latents(index), keep))
 
     def keep_facts(self, work: Undertaking) -> None:
         """In the work folder, unless they came from there."""

@@ -14,7 +14,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -41,19 +41,29 @@ class DamagedFile(OutputFailed):
     """A file of a job that is not what was written; whoever made it makes it again."""
 
 
-def save_array(path: Path, array: NDArray[Any], **facts: Any) -> int:
-    """Write (bands, height, width) with JSON-like facts; returns a CRC-32 of all. The file appears complete."""
+def save_array(
+    path: Path,
+    array: NDArray[Any],
+    *,
+    pack: Callable[[NDArray[Any]], NDArray[Any]] = np.ascontiguousarray,
+    **facts: Any,
+) -> int:
+    """Write (bands, height, width) with JSON-like facts; returns a CRC-32 of all. The file appears complete.
+
+    ``pack`` turns a part of the array into what is written of it, contiguous and of the same shape.
+    """
     chunks = list(_chunks(array.shape))
     checksums = [_UNKNOWN] * len(chunks)
-    header = {"shape": list(array.shape), "dtype": array.dtype.str, "chunks": checksums, "facts": facts}
+    dtype = pack(array[:, :0, :0]).dtype
+    header = {"shape": list(array.shape), "dtype": dtype.str, "chunks": checksums, "facts": facts}
     room = len(json.dumps(header))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
     try:
-        with told_if_full(path.parent, array.nbytes), part.open("wb") as file:
+        with told_if_full(path.parent, array.size * dtype.itemsize), part.open("wb") as file:
             file.seek(len(MAGIC) + _LENGTHS.size + room)
             for number, chunk in enumerate(chunks):
-                content = np.ascontiguousarray(array[:, *chunk.slices]).data
+                content = pack(array[:, *chunk.slices]).data
                 checksums[number] = zlib.crc32(content)
                 file.write(content)
             text = json.dumps(header).ljust(room).encode()

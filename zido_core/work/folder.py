@@ -30,7 +30,7 @@ from .records import Journal, load_record, save_record
 ELSEWHERE = "choose another folder for the output"
 """What to do about a folder that cannot be locked."""
 
-VERSION = 1
+VERSION = 2
 """Of the folder's layout; another is not continued."""
 
 

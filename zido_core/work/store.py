@@ -1,12 +1,14 @@
 """Where the model's images of blocks wait until all are there: in memory, or in the work folder.
 
-An image is that of a block's extent, (3, height, width) float32 at the model's scale.
+An image is that of a block's extent, (3, height, width) float32 at the model's scale. Wherever it waits, it does so in
+the same form, so that the result is the same, too.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +19,7 @@ from ..raster.atomic import disk_full, is_disk_full
 from ..tiling.grid import Tile
 from .array_file import ArrayFile, DamagedFile, load_array, save_array
 from .folder import WorkFolder
+from .image_form import FLOAT, form_of, packed, unpacked
 
 OPEN_FILES = 8
 """Files that stay open for the next window."""
@@ -52,15 +55,16 @@ class BlockStore(Protocol):
 class MemoryStore:
     """For images in memory, and for those of one block."""
 
-    def __init__(self, slot: Callable[[int], LatentsSlot | None] = lambda index: None) -> None:
-        self._images: dict[int, NDArray[np.float32]] = {}
-        self._slot = slot
+    def __init__(self, form: np.dtype = FLOAT, slot: Callable[[int], LatentsSlot | None] = lambda index: None) -> None:
+        """``form``: see `image_form`."""
+        self._images: dict[int, NDArray[Any]] = {}
+        self._form, self._slot = form, slot
 
     def put(self, index: int, image: NDArray[np.float32], seconds: float) -> None:
-        self._images[index] = image
+        self._images[index] = packed(image, form_of(image, self._form))
 
     def read(self, index: int, window: Tile) -> NDArray[np.float32]:
-        return self._images[index][:, *window.slices]
+        return unpacked(self._images[index][:, *window.slices])
 
     def slot(self, index: int) -> LatentsSlot | None:
         return self._slot(index)
@@ -69,23 +73,24 @@ class MemoryStore:
 class FolderStore:
     """In files, each complete and checked whenever it is read. Any number of processes may put blocks."""
 
-    def __init__(self, folder: WorkFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: WorkFolder, form: np.dtype = FLOAT) -> None:
+        """``form``: see `image_form`."""
+        self._folder, self._form = folder, form
         self._files: OrderedDict[int, ArrayFile] = OrderedDict()
 
     def put(self, index: int, image: NDArray[np.float32], seconds: float) -> None:
-        path = self._folder.block(index)
+        path, form = self._folder.block(index), form_of(image, self._form)
         try:
-            checksum = save_array(path, image, block=index)
+            checksum = save_array(path, image, pack=partial(packed, form=form), block=index)
             self._folder.journal.add(event="block", block=index, crc=checksum, seconds=round(seconds, 3))
         except OSError as error:
             if is_disk_full(error, self._folder.path):
-                raise disk_full(self._folder.path, image.nbytes) from error
+                raise disk_full(self._folder.path, image.size * form.itemsize) from error
             raise
         self._folder.latents(index).unlink(missing_ok=True)
 
     def read(self, index: int, window: Tile) -> NDArray[np.float32]:
-        return self._file(index).read(window)
+        return unpacked(self._file(index).read(window))
 
     def slot(self, index: int) -> LatentsSlot | None:
         return LatentsSlot(self._folder.latents(index))

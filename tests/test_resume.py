@@ -360,6 +360,7 @@ def test_facts_come_back_bit_by_bit(tmp_path) -> None:
         means={1: 1 / 3, 4: 2e-9},
         gains=np.array([0.1, 1 / 7]),
         hard_alpha=True,
+        noise=1 / 7,
     )
     assert load_facts(folder) is None
     facts = Facts(survey=found, prompts=[prompts[index] for index in (0, 1, 2, 0)])
@@ -369,6 +370,7 @@ def test_facts_come_back_bit_by_bit(tmp_path) -> None:
     assert again is not None
     assert (again.survey.stretch, again.survey.means, again.survey.hard_alpha) == (found.stretch, found.means, True)
     assert (again.survey.gains == found.gains).all()
+    assert again.survey.noise == found.noise
     assert list(again.prompts) == list(facts.prompts)
     for mine, kept in zip(facts.prompts, again.prompts, strict=True):
         assert (mine.embedding is None) == (kept.embedding is None)

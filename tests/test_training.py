@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
+from zido_core.nets.noise_sense import NoiseSense
 from zido_core.prompts.vocabulary import VOCABULARY
+from zido_core.training import noise_sense
 from zido_core.training.data import Images, Mixture, draw_pair
 from zido_core.training.degrade import DEGRADATIONS, LEVELS, degrade, reduce
 from zido_core.training.export import export
@@ -165,3 +168,27 @@ def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path)
 def test_psnr_is_the_mean_of_each_examples():
     errors = torch.stack([torch.full((3, 4, 4), 0.1), torch.full((3, 4, 4), 0.01)])
     assert psnr(errors) == pytest.approx((20 + 40) / 2, abs=0.01)
+
+
+def test_every_way_of_harming_gives_a_fourth_of_the_truth(images):
+    pair = draw_pair(images, replace(noise_sense.MIXTURE, size=20), np.random.default_rng(0))
+    truth = np.ascontiguousarray(pair.truth.transpose(1, 2, 0))
+    made = {kind: noise_sense.harmed(truth, kind, np.random.default_rng(1)) for kind in noise_sense.SHARES}
+    for kind, image in made.items():
+        assert image.shape == (20, 20, 3), kind
+        assert np.allclose(image * 255, np.rint(image * 255), atol=1e-3), kind
+    assert np.array_equal(made["coarse"], np.rint(truth[::4, ::4] * 255) / np.float32(255))
+    assert sum(noise_sense.SHARES.values()) == pytest.approx(1)
+
+
+def test_what_tells_noise_is_learnt_and_exported(images, folder, tmp_path):
+    objective = noise_sense.NoiseObjective()
+    list(train(objective, images, noise_sense.MIXTURE, Recipe(stage="noise", steps=2, batch=2, half=False), tmp_path))
+    (tmp_path / "noise.jsonl").write_text("")
+    card = export(tmp_path, folder, tmp_path / "weights", name="noise")
+    stored = load_file(tmp_path / "weights/noise.safetensors")
+    NoiseSense().load_state_dict({name.removeprefix("noise."): value.float() for name, value in stored.items()})
+    content = (tmp_path / "weights/noise.safetensors").read_bytes()
+    assert card["sha256"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert card["mixture"] == noise_sense.SHARES
+    assert set(objective.watch(objective.network(), images, noise_sense.MIXTURE, 0)) == set(noise_sense.SHARES)

@@ -50,6 +50,7 @@ def save_facts(folder: WorkFolder, facts: Facts) -> None:
             "means": sorted(found.means.items()),
             "gains": found.gains.tolist(),
             "hard_alpha": found.hard_alpha,
+            "noise": found.noise,
             "prompts": [_to_record(prompt) for prompt in prompts],
             "of_tile": of_tile,
         },
@@ -71,6 +72,7 @@ def load_facts(folder: WorkFolder) -> Facts | None:
         means={int(band): mean for band, mean in record["means"]},
         gains=np.array(record["gains"], np.float64),
         hard_alpha=record["hard_alpha"],
+        noise=record["noise"],
     )
     return Facts(survey=found, prompts=[prompts[index] for index in record["of_tile"]])
 

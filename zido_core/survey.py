@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .noisiness import noise_of
 from .raster.radiometry import Stretch, detail_gains, fit_stretch
 from .raster.source import Raster, Source
 from .setup import Setup
 
 SAMPLE_SIDE = 2048
 """Longest side of the thumbnail that is looked at, pixels."""
+
+SURE = 0.7
+"""From here on an input is taken to be noisy; in doubt, what it says is kept."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +33,13 @@ class Survey:
     """How strongly each extra band follows the luminance of the model's bands; 0 where it must not."""
     hard_alpha: bool
     """Whether the opacity has but two values, 0 and another: a mask, which must stay one."""
+    noise: float | None
+    """How sure it is that the input is noisy, 0 to 1; None where it makes no difference."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether single pixels are no measurement."""
+        return self.noise is not None and self.noise > SURE
 
     def fill_of(self, bands: Sequence[int]) -> NDArray[np.float64]:
         """What wide gaps of these bands are filled with."""
@@ -51,7 +62,13 @@ def survey(source: Source, setup: Setup) -> Survey:
         means=dict(zip(info.colour_bands, means, strict=True)),
         gains=gains,
         hard_alpha=_two_valued(sample),
+        noise=noise_of(source, setup, stretch) if _may_be_noise(setup) else None,
     )
+
+
+def _may_be_noise(setup: Setup) -> bool:
+    """Whether pixels may be given up for noise: numbers of more than 8 bits are measurements, whatever they look like."""
+    return setup.options.consistency == "auto" and setup.info.dtype == "uint8"
 
 
 def _mean(plane: NDArray[Any], measured: NDArray[np.bool_], fallback: float) -> float:

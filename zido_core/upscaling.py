@@ -46,6 +46,12 @@ from .work.store import BlockStore, FolderStore, LatentsSlot, MemoryStore
 NAMED = 20
 """Missing blocks that a message names."""
 
+NOISY = (
+    "the input is noisy: kept are the means of neighbourhoods, not those of single pixels, so that the noise may go; "
+    "--consistency on keeps every pixel's"
+)
+"""What is said of such an input."""
+
 
 class Upscaling:
     """One run."""
@@ -202,6 +208,8 @@ class Upscaling:
         facts = self.facts = self.known(work)
         self.manifest.stretch = facts.survey.stretch
         self.manifest.note_prompts(facts.prompts)
+        if facts.survey.noisy:
+            self.warn(NOISY)
         if work is not None and isinstance(store, FolderStore):
             self.keep_facts(work)
 

@@ -32,7 +32,10 @@ MINI = ModelDescriptor(
     bytes_per_latent=6000,
     picture_work=1,
     memory="about 2 GB, CPU or GPU",
-    files=(ModelFile(path="weights/mini.safetensors", card="weights/mini.json", embedded=True),),
+    files=tuple(
+        ModelFile(path=f"weights/{name}.safetensors", card=f"weights/{name}.json", embedded=True)
+        for name in ("mini", "noise")
+    ),
     presets={
         "quality": {"steps": 8},
         "fast": {"steps": 2},

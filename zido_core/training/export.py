@@ -1,6 +1,7 @@
-"""Turn a finished training run into the embedded model: ``weights/mini.safetensors`` and its card.
+"""Turn a finished training run into what is in the package: ``weights/mini.safetensors``, and its card.
 
     python -m zido_core.training.export RUN --data FOLDER --out zido_core/weights
+    python -m zido_core.training.export RUN --data FOLDER --out zido_core/weights --name noise
 
 A model that was trained further (``--start``) is given the card of the one before, too: ``--before mini.json``.
 """
@@ -13,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,40 +23,51 @@ from safetensors.torch import save
 from ..prompts.vocabulary import VOCABULARY
 from .data import Mixture
 from .degrade import DEGRADATIONS
+from .noise_sense import SHARES
 
-STAGES = ("coarse", "refiner")
+STAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"mini": ("coarse", "refiner"), "noise": ("noise",)})
+"""The networks in each file."""
+
+SHOWN: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "mini": {"vocabulary": list(VOCABULARY), "mixture": dict(zip(DEGRADATIONS, Mixture().shares, strict=True))},
+        "noise": {"mixture": dict(SHARES)},
+    }
+)
+"""What the networks were shown, and the words they know."""
 
 HISTORY = ("sha256", "recipes", "mixture", "curves", "before")
 """What a card tells of the model that the training went on from."""
 
 
-def export(run: Path, data: Path, out: Path, before: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+def export(
+    run: Path, data: Path, out: Path, before: Mapping[str, Any] | None = None, name: str = "mini"
+) -> Mapping[str, Any]:
     """Write the averaged weights in half precision, and the card that says how they came about.
 
     ``before``: the card of the model that the run began with.
     """
     tensors: dict[str, torch.Tensor] = {}
     recipes, curves = {}, {}
-    for stage in STAGES:
+    for stage in STAGES[name]:
         state = torch.load(run / f"{stage}.pt", weights_only=True, map_location="cpu")
-        tensors |= {f"{stage}.{name}": value.half().contiguous() for name, value in state["average"].items()}
+        tensors |= {f"{stage}.{key}": value.half().contiguous() for key, value in state["average"].items()}
         recipes[stage] = state["recipe"] | {"steps_done": state["step"]}
         curves[stage] = curve_of(run / f"{stage}.jsonl")
     content = save(tensors)
     card: dict[str, Any] = {
         "sha256": f"sha256:{hashlib.sha256(content).hexdigest()}",
         "licence": "MIT",
-        "vocabulary": list(VOCABULARY),
+        **SHOWN[name],
         "recipes": recipes,
-        "mixture": dict(zip(DEGRADATIONS, Mixture().shares, strict=True)),
         "curves": curves,
         "images": images_of(data),
     }
     if before is not None:
-        card["before"] = {name: before[name] for name in HISTORY if name in before}
+        card["before"] = {key: before[key] for key in HISTORY if key in before}
     out.mkdir(parents=True, exist_ok=True)
-    (out / "mini.safetensors").write_bytes(content)
-    (out / "mini.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / f"{name}.safetensors").write_bytes(content)
+    (out / f"{name}.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
 
 
@@ -81,10 +94,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the training images")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--before", type=Path, metavar="CARD", help="card of the model that was trained further")
+    parser.add_argument("--name", choices=STAGES, default="mini", help="which file it becomes")
     chosen = parser.parse_args()
     before = None if chosen.before is None else json.loads(chosen.before.read_text(encoding="utf-8"))
-    card = export(chosen.run, chosen.data, chosen.out, before)
-    print(f"{chosen.out / 'mini.safetensors'}: {card['sha256']}")
+    card = export(chosen.run, chosen.data, chosen.out, before, chosen.name)
+    print(f"{chosen.out / chosen.name}.safetensors: {card['sha256']}")
 
 
 if __name__ == "__main__":

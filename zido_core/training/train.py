@@ -1,9 +1,11 @@
-"""Train the embedded model: first the coarse network, then the refiner on what the coarse one leaves.
+"""Train the embedded model: first the coarse network, then the refiner on what the coarse one leaves; and what tells
+noisy rasters from others.
 
     python -m zido_core.training.train coarse --data FOLDER --out RUN
     python -m zido_core.training.train refiner --data FOLDER --out RUN
+    python -m zido_core.training.train noise --data FOLDER --out RUN
 
-Both resume from ``RUN`` when it holds a checkpoint. A run is reproducible: step ``i`` draws its batch from
+All resume from ``RUN`` when it holds a checkpoint. A run is reproducible: step ``i`` draws its batch from
 (seed, stage, i), so a resumed run sees what an uninterrupted one would have seen. ``--start`` begins a run with the
 weights of another, which is how a model is trained further.
 """
@@ -25,12 +27,14 @@ from torch import nn
 
 from ..content_hash import sha256_of
 from .data import Images, Mixture, Pair, draw_pair
+from .noise_sense import MIXTURE, NoiseObjective
 from .objective import CoarseObjective, Objective, RefinerObjective
 
-Stage = Literal["coarse", "refiner", "learner", "adapter"]
-"""The first two are the embedded model's, the others DeeDSR's (see ``deedsr``)."""
+Stage = Literal["coarse", "refiner", "learner", "adapter", "noise"]
+"""The first two are the embedded model's, the next two DeeDSR's (see ``deedsr``)."""
 
-MINI_STAGES: tuple[Stage, ...] = ("coarse", "refiner")
+EMBEDDED: tuple[Stage, ...] = ("coarse", "refiner", "noise")
+"""What is in the package."""
 
 DROPS = (120 / 630, 240 / 630)
 """Shares of a run after which the rate ``tenths`` falls (DeeDSR, section 4.1)."""
@@ -204,7 +208,7 @@ def main() -> None:
     """Command line of the training."""
     default = {part.name: part.default for part in fields(Recipe)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=MINI_STAGES)
+    parser.add_argument("stage", choices=EMBEDDED)
     parser.add_argument("--data", type=Path, required=True, help="folder of sharp images")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and the log")
     parser.add_argument("--steps", type=int, default=default["steps"])
@@ -220,18 +224,22 @@ def main() -> None:
         steps=chosen.steps,
         batch=chosen.batch,
         learning_rate=chosen.learning_rate,
+        half=chosen.stage != "noise",
         seed=chosen.seed,
         start=chosen.start and f"sha256:{sha256_of(chosen.start)}",
     )
     weights = None
     if chosen.start is not None:
         weights = torch.load(chosen.start, weights_only=True, map_location="cpu")["average"]
+    mixture = Mixture()
     objective: Objective = CoarseObjective()
     if recipe.stage == "refiner":
         objective = RefinerObjective(coarse=chosen.out / "coarse.pt", device=chosen.device)
+    elif recipe.stage == "noise":
+        objective, mixture = NoiseObjective(), MIXTURE
     with (chosen.out / f"{recipe.stage}.jsonl").open("a") as log:
         images = Images.read(chosen.data)
-        for record in train(objective, images, Mixture(), recipe, chosen.out, chosen.device, weights=weights):
+        for record in train(objective, images, mixture, recipe, chosen.out, chosen.device, weights=weights):
             log.write(json.dumps(record) + "\n")
             log.flush()
             print(record, flush=True)

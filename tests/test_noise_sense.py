@@ -1,0 +1,144 @@
+"""Noisy rasters are told from textured ones, and their single pixels are not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from tests.conftest import UTM
+from zido_core import embedded, errors, noisiness
+from zido_core.nets.noise_sense import NoiseSense
+from zido_core.options import Options
+from zido_core.raster.reader import open_source
+from zido_core.setup import prepare
+from zido_core.survey import SURE, Survey, survey
+from zido_core.tiling.grid import Size, Tile
+from zido_core.training.degrade import add_noise, compress
+
+Pixels = np.ndarray
+
+
+@pytest.fixture
+def houses(example_raster: Path) -> Pixels:
+    """(256, 256, 3) in [0, 1]."""
+    with rasterio.open(example_raster) as dataset:
+        return (dataset.read((1, 2, 3)).transpose(1, 2, 0) / 255).astype(np.float32)
+
+
+@pytest.fixture
+def surveyed(make_raster: Callable[..., Path]) -> Callable[..., Survey]:
+    """Survey of an image (h, w, 3) in [0, 1], as a raster."""
+
+    def look(image: Pixels, dtype: str = "uint8", top: float = 255, **options: object) -> Survey:
+        pixels = (image.transpose(2, 0, 1) * top).clip(0, top).round().astype(dtype)
+        nodata = options.pop("nodata", None)
+        with open_source(make_raster(pixels, nodata=nodata, **UTM)) as source:
+            return survey(source, prepare(source, None, Options(device="cpu", **options), to_file=False))
+
+    return look
+
+
+HARMS: dict[str, Callable[[Pixels], Pixels]] = {
+    "none": lambda image: image,
+    "half-size": lambda image: image[::2, ::2],
+    "compressed": lambda image: compress(image, 75),
+    "faint noise": lambda image: add_noise(image, 1.5, np.random.default_rng(0)),
+}
+NOISES: dict[str, Callable[[Pixels], Pixels]] = {
+    "noise": lambda image: add_noise(image, 12, np.random.default_rng(0)),
+    "noise, compressed": lambda image: compress(add_noise(image, 12, np.random.default_rng(0)), 65),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+def test_texture_and_compression_are_no_noise(houses, surveyed, harm) -> None:
+    found = surveyed(harm(houses))
+    assert found.noise is not None
+    assert not found.noisy
+
+
+@pytest.mark.parametrize("harm", NOISES.values(), ids=NOISES)
+def test_noise_is_noticed(houses, surveyed, harm) -> None:
+    assert surveyed(harm(houses)).noisy
+
+
+def test_nobody_looks_where_pixels_are_kept_or_given_up_anyway(houses, surveyed) -> None:
+    for consistency in ("on", "local", "off"):
+        found = surveyed(NOISES["noise"](houses), consistency=consistency)
+        assert (found.noise, found.noisy) == (None, False)
+    measured = surveyed(NOISES["noise"](houses), "uint16", 9000)
+    assert (measured.noise, measured.noisy) == (None, False)
+
+
+def test_missing_pixels_and_tiny_images_say_nothing(surveyed) -> None:
+    rng = np.random.default_rng(1)
+    gaps = rng.uniform(0.1, 1, (200, 200, 3)).astype(np.float32)
+    gaps[::20, ::20] = 0
+    assert surveyed(gaps, nodata=0).noise == 0
+    assert surveyed(rng.uniform(0, 1, (23, 99, 3)).astype(np.float32)).noise == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "cols"),
+    [
+        (Size(24, 64), [0], [0]),
+        (Size(96, 65), [0, 32], [0, 1]),
+        (Size(640, 5000), [0, 192, 384, 576], [0, 1645, 3291, 4936]),
+        (Size(23, 999), [], []),
+    ],
+)
+def test_places_reach_from_end_to_end(size: Size, rows: list[int], cols: list[int]) -> None:
+    found = list(noisiness.places(size))
+    height, width = (min(length, noisiness.SIDE) for length in size)
+    assert found == [Tile(row, col, height, width) for row in rows for col in cols]
+
+
+def test_brightness_and_colour_say_nothing() -> None:
+    torch.manual_seed(0)
+    network, image = NoiseSense(), torch.rand(2, 3, 32, 32) / 2
+    shade = torch.tensor([0.3, 0.1, 0.5]).view(3, 1, 1)
+    assert torch.allclose(network(image), network(image + shade), atol=1e-5)
+
+
+def test_a_noisy_raster_is_smoothed_and_told_of(houses, make_raster, upscaler) -> None:
+    pixels = (NOISES["noise, compressed"](houses[:96, :96]).transpose(2, 0, 1) * 255).round().astype(np.uint8)
+    path = make_raster(pixels, **UTM)
+    quick = {"preset": "preview", "overwrite": True}
+    made = {
+        how: upscaler.upscale(path, path.with_name(f"{how}.tif"), consistency=how, **quick)
+        for how in ("auto", "local", "on")
+    }
+    arrays = {how: rasterio.open(result.path).read() for how, result in made.items()}
+    assert np.array_equal(arrays["auto"], arrays["local"])
+    assert not np.array_equal(arrays["auto"], arrays["on"])
+    assert any("the input is noisy" in message for message in made["auto"].manifest["warnings"])
+    assert not any("noisy" in message for message in made["local"].manifest["warnings"])
+
+
+@pytest.mark.parametrize("harm", ["gone", "changed"])
+def test_damaged_weights_are_told(tmp_path, monkeypatch, harm: str) -> None:
+    for name in ("noise.safetensors", "noise.json"):
+        (tmp_path / name).write_bytes((embedded.FOLDER / name).read_bytes())
+    if harm == "gone":
+        (tmp_path / "noise.json").unlink()
+    else:
+        (tmp_path / "noise.safetensors").write_bytes(b"something else")
+    monkeypatch.setattr(embedded, "FOLDER", tmp_path)
+    with pytest.raises(errors.ModelMissing, match="install zido again"):
+        embedded.embedded("noise")
+
+
+def test_real_rasters_keep_their_pixels(data_dir: Path) -> None:
+    """None of them is called noisy."""
+    said = {}
+    for path in sorted((data_dir / "pack-eval/rasters").rglob("*.tif")):
+        with open_source(path) as source:
+            found = survey(source, prepare(source, None, Options(device="cpu"), to_file=False))
+        said[path.name] = found.noise
+    assert {name for name, noise in said.items() if noise is not None and noise > SURE} == set()
+    assert sum(noise is not None for noise in said.values()) >= 8

@@ -1,0 +1,61 @@
+"""Whether a raster is so noisy that its single pixels are no measurement: looked at once, in a few places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .embedded import embedded
+from .nets.noise_sense import NoiseSense
+from .raster.source import Source
+from .raster.stretch import Stretch
+from .setup import Setup
+from .tiling.grid import Size, Tile
+
+SIDE, LEAST = 64, 24
+"""Pixels along the side of a place, and of the smallest image that can be judged."""
+
+PLACES = 4
+"""Places along each axis."""
+
+
+def noise_of(source: Source, setup: Setup, stretch: Stretch) -> float:
+    """How sure it is that the input is noisy, 0 to 1: the mean over some places; 0 where nothing can be said.
+
+    Seen is what the model sees. Noise is a property of the whole input, so that all of it is treated alike.
+    """
+    seen: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}
+    for place in places(source.info.size):
+        raster = source.read(place, setup.bands.model)
+        if raster.every_band_valid.all():
+            image = setup.bands.to_model(stretch.to_unit(raster.array))
+            seen.setdefault(image.shape, []).append(image)
+    with torch.inference_mode():
+        said = [sense()(torch.from_numpy(np.stack(alike))) for alike in seen.values()]
+    return float(torch.cat(said).sigmoid().mean()) if said else 0.0
+
+
+def places(size: Size) -> Iterator[Tile]:
+    """Evenly over the image, from its first to its last pixel, row by row."""
+    height, width = (min(SIDE, length) for length in size)
+    if min(height, width) >= LEAST:
+        rows, cols = (spread(length, SIDE) for length in size)
+        yield from (Tile(row, col, height, width) for row in rows for col in cols)
+
+
+def spread(length: int, side: int) -> list[int]:
+    """Where places begin along an axis; fewer of them where one covers it."""
+    count = min(PLACES, -(-length // side))
+    return [round(at) for at in np.linspace(0, max(length - side, 0), count)]
+
+
+@cache
+def sense() -> NoiseSense:
+    """The network, read once."""
+    network = NoiseSense()
+    network.load_state_dict(embedded("noise").part("noise"))
+    return network.eval().requires_grad_(False)

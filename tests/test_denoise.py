@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import diffusers
 import numpy as np
 import pytest
@@ -142,6 +144,25 @@ def test_a_canvas_of_one_tile_is_plain_diffusion():
         with torch.no_grad():
             latents = sampler.step(predict(latents[None], t, [tile], [2])[0], step, latents)
     assert torch.equal(fused, latents)
+
+
+def test_beside_the_latents_only_the_sum_of_tiles_is_held_while_the_network_works():
+    windows = windows_for("multidiffusion", GRID, steps=3, seed=9)
+    held, before = [], canvases()
+    denoise(
+        noise(START),
+        predict=conv_predictor(),
+        scheduler=schedule(3),
+        windows=windows,
+        prompts=PLAN,
+        on_tiles=lambda count: held.append(canvases() - before),
+    )
+    assert set(held) == {2}
+
+
+def canvases() -> int:
+    """Tensors of the size of the latents that are in memory."""
+    return sum(type(each) is torch.Tensor and each.shape == (4, *CANVAS) for each in gc.get_objects())
 
 
 def test_starts_in_the_middle():

@@ -94,6 +94,14 @@ def test_work_is_told_as_it_is_done(backbone, monkeypatch) -> None:
     assert (sum(told), len(told)) == (40 * 24, 6)
 
 
+def test_nothing_is_kept_for_sampling_that_does_not_come(backbone) -> None:
+    image, certain = picture(24, 24), resolve(Options(fidelity=1.0), MINI, "raster")
+    condition = backbone.condition(image, Tile(0, 0, 24, 24), [Prompt()], lambda done: None, certain)
+    sampled = conditioned(backbone, image)
+    assert (condition.maps.shape, sampled.maps.shape) == ((0, 24, 24), (68, 24, 24))
+    assert (condition.detail == sampled.detail).all()
+
+
 def test_activity_is_of_neighbours_only() -> None:
     image = torch.zeros(1, 3, 15, 15)
     image[..., 7, 7] = 1
@@ -133,6 +141,21 @@ def test_prompts_become_levels(backbone) -> None:
     levels = conditioned(backbone, picture(8, 8), prompts).levels
     assert levels.shape == (3, backbone.vocabulary)
     assert (levels != 0).sum(1).tolist() == [0, 2, 0]
+
+
+def test_sampling_starts_from_no_detail(backbone) -> None:
+    clean = backbone.encode(conditioned(backbone, picture(16, 24)))
+    assert clean.shape == (48, 16, 24)
+    assert not clean.any()
+
+
+@pytest.mark.parametrize("size", [(40, 24), (33, 19)])
+def test_rows_are_decoded_as_in_the_whole(backbone, monkeypatch, size: tuple[int, int]) -> None:
+    condition, latents = conditioned(backbone, picture(*size)), torch.randn(48, 40, 24)
+    monkeypatch.setattr(mini, "DECODED", 1000)
+    whole = backbone.decode(condition, latents, fidelity=0.25)
+    monkeypatch.setattr(mini, "DECODED", 7)
+    assert (backbone.decode(condition, latents, fidelity=0.25) == whole).all()
 
 
 @pytest.mark.parametrize("fidelity", [0.0, 0.25, 1.0])

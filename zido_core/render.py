@@ -110,9 +110,7 @@ def render(
         clean = cache(lambda: backbone.encode(condition))
         per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width
         keeper, first = Keeper(slot, options, scheduler), _first_step(options)
-        start, latents = keeper.kept((backbone.latent_channels, *block.grid.canvas), backbone.device) or (first, None)
-        if latents is None:
-            latents = _start_of(backbone, clean, scheduler, noise, options)
+        start, kept = keeper.kept((backbone.latent_channels, *block.grid.canvas), backbone.device) or (first, None)
         sampling = _Share(advance, _sampling_work(block, options, first, options.steps))
         sampling.add(_sampling_work(block, options, first, start))
         embedded = all(file.embedded for file in backbone.descriptor.files)
@@ -134,8 +132,8 @@ def render(
             first=first,
             on_work=sampling.add,
         ) as network:
-            latents = denoise(
-                latents,
+            latents = denoise(  # nobody else holds the latents that it begins with: they may be large
+                _start_of(backbone, clean, scheduler, noise, options) if kept is None else kept,
                 predict=network.predict,
                 retry=network.retry,
                 guidance=network.guidance,

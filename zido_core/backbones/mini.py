@@ -47,6 +47,9 @@ COARSE_TILE = 192
 """Input pixels that the coarse network sees at once, without its margin: bounds memory, and leaves enough tiles for all
 threads. Never changes the result."""
 
+DECODED = 32
+"""Rows of latents that become pixels at a time: bounds memory, and stays in the processor's cache."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MiniCondition:
@@ -61,7 +64,7 @@ class MiniCondition:
     amplitude: Tensor
     """(1, H, W): standard deviation of the detail to come."""
     maps: Tensor
-    """(68, H, W): the refiner's condition, in half precision."""
+    """(68, H, W): the refiner's condition, in half precision; (0, H, W) where nothing is sampled."""
     levels: Tensor
     """(prompts, vocabulary): level of every tag of every prompt of the bank."""
 
@@ -99,39 +102,40 @@ class MiniBackbone:
         reach = self.coarse.reach
         right, bottom = canvas.width - size.width, canvas.height - size.height
         padded = F.pad(image[None].to(self.device), (reach, reach + right, reach, reach + bottom), mode="replicate")
-        detail = torch.empty(DETAIL_CHANNELS, *canvas, device=self.device)
-        amplitude = torch.empty(1, *canvas, device=self.device)
-        maps: Tensor | None = None
+        condition = MiniCondition(
+            size=size,
+            image=image,
+            detail=torch.empty(DETAIL_CHANNELS, *canvas, device=self.device),
+            amplitude=torch.empty(1, *canvas, device=self.device),
+            maps=torch.empty(self._maps if options.diffuses else 0, *canvas, device=self.device, dtype=torch.half),
+            levels=self._levels(prompts),
+        )
         tiles = list(partition(canvas, COARSE_TILE))
         workers = min(len(tiles), torch.get_num_threads()) if self.device.type == "cpu" else 1
         with side_by_side(workers) as each:
-            for tile, (out, seen) in zip(tiles, each(partial(self._coarse_tile, padded), tiles), strict=True):
-                rows, cols = tile.slices
-                detail[:, rows, cols] = out.residual[0]
-                amplitude[:, rows, cols] = out.amplitude[0]
-                view = refiner_condition(seen, out)[0].half()
-                maps = torch.empty(len(view), *canvas, device=self.device, dtype=view.dtype) if maps is None else maps
-                maps[:, rows, cols] = view
+            for tile, _ in zip(tiles, each(partial(self._look, padded, condition), tiles), strict=True):
                 advance(tile.height * tile.width)
-        assert maps is not None
-        return MiniCondition(
-            size=size,
-            image=image,
-            detail=detail,
-            amplitude=amplitude,
-            maps=maps,
-            levels=self._levels(prompts),
-        )
+        return condition
 
-    def _coarse_tile(self, padded: Tensor, tile: Tile) -> tuple[CoarseOutput, Tensor]:
-        """The coarse network on a tile with a margin as wide as it sees: equal to the whole. And what it was shown."""
+    @property
+    def _maps(self) -> int:
+        """Channels of the refiner's condition."""
+        return self.refiner.head.in_features - DETAIL_CHANNELS
+
+    @torch.inference_mode()
+    def _look(self, padded: Tensor, condition: MiniCondition, tile: Tile) -> None:
+        """Fill a tile of the condition. The coarse network sees a margin as wide as its reach: equal to the whole."""
         reach = self.coarse.reach
         rows, cols = tile.slices
         seen = padded[:, :, rows.start : rows.stop + 2 * reach, cols.start : cols.stop + 2 * reach]
-        with torch.inference_mode(), self._autocast():
+        with self._autocast():
             out = self.coarse(seen)
         inner = (..., slice(reach, -reach), slice(reach, -reach))
-        return CoarseOutput(*(part[inner].float() for part in out)), seen[inner]
+        out, seen = CoarseOutput(*(part[inner].float() for part in out)), seen[inner]
+        condition.detail[:, rows, cols] = out.residual[0]
+        condition.amplitude[:, rows, cols] = out.amplitude[0]
+        if len(condition.maps):
+            condition.maps[:, rows, cols] = refiner_condition(seen, out)[0]
 
     def _levels(self, prompts: Sequence[Prompt]) -> Tensor:
         levels = np.zeros((len(prompts), self.vocabulary), dtype=np.float32)
@@ -142,8 +146,8 @@ class MiniBackbone:
         return torch.from_numpy(levels).to(self.device)
 
     def encode(self, condition: MiniCondition) -> Tensor:
-        """The coarse image itself: no detail over it."""
-        return torch.zeros_like(condition.detail)
+        """The coarse image itself: no detail over it, in no memory."""
+        return condition.detail.new_zeros(()).expand_as(condition.detail)
 
     def predict(
         self,
@@ -180,12 +184,13 @@ class MiniBackbone:
     def decode(self, condition: MiniCondition, latents: Tensor | None, *, fidelity: float) -> NDArray[np.float32]:
         """Bicubic enlargement + expected detail + (1 - fidelity) * amplitude * sampled detail."""
         height, width = condition.size
-        detail = condition.detail[:, :height, :width]
-        if latents is not None and fidelity < 1:
-            sampled = latents[:, :height, :width] * condition.amplitude[:, :height, :width]
-            detail = torch.add(detail, sampled, alpha=1 - fidelity)
-        image: NDArray[np.float32] = shuffle(detail[None])[0].cpu().numpy()
-        image += resize(condition.image.numpy(), Size(height * SCALE, width * SCALE))
+        image = resize(condition.image.numpy(), Size(height * SCALE, width * SCALE))
+        for start in range(0, height, DECODED):
+            here = (..., slice(start, min(start + DECODED, height)), slice(width))
+            detail = condition.detail[here]
+            if latents is not None and fidelity < 1:
+                detail = torch.add(detail, latents[here] * condition.amplitude[here], alpha=1 - fidelity)
+            image[:, start * SCALE : (start + DECODED) * SCALE] += shuffle(detail[None])[0].cpu().numpy()
         return image
 
     def _autocast(self) -> torch.autocast:

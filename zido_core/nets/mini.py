@@ -86,6 +86,7 @@ class GatedBlock(nn.Module):
             space = torch.addcmul(space + shift, space, scale)
         mixed = self.depthwise(self.expand(space).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         x = x + self.project(self.gate(mixed))
+        del space, mixed  # three times as large as an image of features
         y = self.norm_channels(x)
         if channels is not None:
             y = torch.addcmul(y + channels[1], y, channels[0])

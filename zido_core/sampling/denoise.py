@@ -38,7 +38,6 @@ class PromptPlan:
         return branches
 
 
-@torch.no_grad()
 def denoise(
     latents: Tensor,
     *,
@@ -66,7 +65,7 @@ def denoise(
     """
     branches = prompts.branches(guidance_scale, places=len(windows.grid))
     batch = TileBatch(tile_batch) if isinstance(tile_batch, int) else tile_batch
-    with Network(predict=predict, retry=retry, batch=batch, workers=workers) as network:
+    with torch.no_grad(), Network(predict=predict, retry=retry, batch=batch, workers=workers) as network:
         for step in range(start, len(scheduler.timesteps)):
             for guide in guidance:
                 guide.before_step(latents, step)
@@ -78,6 +77,7 @@ def denoise(
             latents = scheduler.step(prediction, step, latents, noise)
             for guide in guidance:
                 latents = guide.on_latents(latents, step)
+            del canvas, predictions, prediction  # as large as the latents each: not beside those of the next step
             if on_step is not None:
                 on_step(step, latents)
     return latents

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .catalog import Precision
 from .errors import DeviceUnavailable, InvalidOptions
@@ -169,35 +167,3 @@ def _windows_ram() -> _Ram:
     status.length = ctypes.sizeof(MemoryStatus)
     ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
     return _Ram(total=status.total, free=status.free)
-
-
-@contextmanager
-def side_by_side(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A ``map`` that does so many things at a time, each on its share of torch's threads.
-
-    Threads that wait for each other in every layer of a small network lose much of their time, most of it on a machine
-    that others use, too. Results do not depend on how many there are. What has not begun at the end is dropped.
-    """
-    if workers <= 1:
-        yield map
-        return
-    import torch
-
-    threads = torch.get_num_threads()
-    share = (max(threads // workers, 1),)
-    pool = ThreadPoolExecutor(workers, "zido-tiles", initializer=torch.set_num_threads, initargs=share)
-    try:
-        yield pool.map
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # also what threads begin with that are started later
-        _give_back_memory()
-
-
-def _give_back_memory() -> None:
-    """To the system, what threads have freed: glibc keeps it in heaps of theirs, hundreds of megabytes after tiles."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(AttributeError):  # other libraries of C have no such heaps
-            ctypes.CDLL(None).malloc_trim(0)

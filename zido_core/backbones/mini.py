@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
 from ..catalog import ModelDescriptor
-from ..device import side_by_side
 from ..errors import ModelMissing
 from ..nets.mini import (
     DETAIL_CHANNELS,
@@ -37,6 +36,7 @@ from ..options import ResolvedOptions
 from ..prompts.base import Prompt
 from ..prompts.vocabulary import encode
 from ..resample import resize
+from ..threads import Threads, side_by_side
 from ..tiling.fusion import crop
 from ..tiling.grid import Size, Tile, partition
 from .base import ScheduleSpec
@@ -112,8 +112,9 @@ class MiniBackbone:
         )
         tiles = list(partition(canvas, COARSE_TILE))
         workers = min(len(tiles), torch.get_num_threads()) if self.device.type == "cpu" else 1
-        with side_by_side(workers) as each:
-            for tile, _ in zip(tiles, each(partial(self._look, padded, condition), tiles), strict=True):
+        with side_by_side(workers) as threads:
+            look = partial(self._look, padded, condition, threads)
+            for tile, _ in zip(tiles, threads.map(look, tiles, heed=partial(advance, 0)), strict=True):
                 advance(tile.height * tile.width)
         return condition
 
@@ -123,13 +124,13 @@ class MiniBackbone:
         return self.refiner.head.in_features - DETAIL_CHANNELS
 
     @torch.inference_mode()
-    def _look(self, padded: Tensor, condition: MiniCondition, tile: Tile) -> None:
+    def _look(self, padded: Tensor, condition: MiniCondition, threads: Threads, tile: Tile) -> None:
         """Fill a tile of the condition. The coarse network sees a margin as wide as its reach: equal to the whole."""
         reach = self.coarse.reach
         rows, cols = tile.slices
         seen = padded[:, :, rows.start : rows.stop + 2 * reach, cols.start : cols.stop + 2 * reach]
         with self._autocast():
-            out = self.coarse(seen)
+            out = self.coarse(seen, threads.check)
         inner = (..., slice(reach, -reach), slice(reach, -reach))
         out, seen = CoarseOutput(*(part[inner].float() for part in out)), seen[inner]
         condition.detail[:, rows, cols] = out.residual[0]

@@ -12,7 +12,7 @@ plain matrix products.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -109,10 +109,14 @@ class Coarse(nn.Module):
         self.tail = nn.Conv2d(width, DETAIL_CHANNELS + 1, 3, padding=1)
         quieten(self.tail, 1e-3)
 
-    def forward(self, image: Tensor) -> CoarseOutput:
-        """Image (n, 3, h, w) in [0, 1]; margins of ``reach`` pixels are influenced by the zero padding."""
+    def forward(self, image: Tensor, between: Callable[[], None] = lambda: None) -> CoarseOutput:
+        """Image (n, 3, h, w) in [0, 1]; margins of ``reach`` pixels are influenced by the zero padding.
+
+        ``between`` is called before every block, and may raise.
+        """
         x = self.head((image - 0.5).contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
         for block in self.body:
+            between()
             x = block(x)
         features = self.norm(x).permute(0, 3, 1, 2)
         out = self.tail(features).float()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from ..device import side_by_side
 from ..errors import NotFinite, OutOfMemory
+from ..threads import Threads, side_by_side
 from ..tiling.fusion import Fusion, crop
 from ..tiling.grid import Tile
 from .batches import TileBatch
@@ -58,11 +59,11 @@ class Network:
         """``retry`` is asked for crops whose prediction is not finite; ``workers`` are tiles at a time on a CPU."""
         self._predict, self._retry = predict, retry
         self._batch, self._workers = batch or TileBatch(1), workers
-        self._map: Callable[..., Iterator[Any]] = map
+        self._threads = Threads()
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
-        self._map = self._opened.enter_context(side_by_side(self._workers))
+        self._threads = self._opened.enter_context(side_by_side(self._workers))
         return self
 
     def __exit__(
@@ -81,7 +82,8 @@ class Network:
     ) -> list[Tensor]:
         """Per branch the weighted mean of all windows' predictions (channels, height, width).
 
-        ``branches`` are prompts per tile of the grid; ``on_tiles`` hears how many windows more are done.
+        ``branches`` are prompts per tile of the grid; ``on_tiles`` hears how many windows more are done,
+        of none while it waits for them.
         """
         fusions = [Fusion(canvas.shape, canvas.device) for _ in branches]
         weight = fusions[0].weights(windows.weights)
@@ -89,15 +91,18 @@ class Network:
             [Look(window, branch, ids[window.place]) for branch, ids in enumerate(branches)]
             for window in windows.at(step)
         ]
-        predicted = self._in_threads if one_by_one(canvas.device) else self._in_batches
-        for part in predicted(canvas, timestep, looks):
+        if one_by_one(canvas.device):
+            parts = self._in_threads(canvas, timestep, looks, heed=partial(on_tiles, 0))
+        else:
+            parts = self._in_batches(canvas, timestep, looks)
+        for part in parts:
             for look, prediction in part:
                 fusions[look.branch].add(look.window.tile, prediction, weight)
             on_tiles(sum(look.branch == len(branches) - 1 for look, _ in part))
         return [fusion.mean() for fusion in fusions]
 
     def _in_threads(
-        self, canvas: Tensor, timestep: Tensor, looks: Sequence[Sequence[Look]]
+        self, canvas: Tensor, timestep: Tensor, looks: Sequence[Sequence[Look]], heed: Callable[[], None]
     ) -> Iterator[Sequence[tuple[Look, Tensor]]]:
         """Window by window; the branches of one follow each other, for what they share."""
 
@@ -106,7 +111,7 @@ class Network:
                 return [prediction for look in window for prediction in self._asked(canvas, timestep, [look])]
 
         late = []
-        for window, predictions in zip(looks, self._map(predicted, looks), strict=True):
+        for window, predictions in zip(looks, self._threads.map(predicted, looks, heed=heed), strict=True):
             if all(_all_finite(predictions)):
                 yield list(zip(window, predictions, strict=True))
             else:

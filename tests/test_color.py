@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from zido_core import color
 from zido_core.color import adain, fix_color, from_lab, lab, low_frequency, to_lab, wavelet
 from zido_core.errors import InvalidOptions
 
@@ -27,6 +28,14 @@ def naive_low_frequency(image: np.ndarray) -> np.ndarray:
             for j in range(3)
         )
     return image
+
+
+@pytest.mark.parametrize("shape", [(3, 100, 40), (2, 1, 65, 9), (31, 8)])
+def test_strips_are_smoothed_as_in_the_whole(monkeypatch, shape):
+    image = torch.rand(shape)
+    whole = low_frequency(image)
+    monkeypatch.setattr(color, "STRIP", 16)
+    assert torch.equal(low_frequency(image), whole)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 50), (64, 33)])

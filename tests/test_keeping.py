@@ -11,7 +11,7 @@ import torch
 
 from zido_core.backbones.base import ScheduleSpec
 from zido_core.catalog import SamplerName, describe
-from zido_core.keeping import EVERY, Keeper
+from zido_core.keeping import EVERY, Keeper, Views
 from zido_core.options import Options, resolve
 from zido_core.sampling.samplers import Sampler, sampler_for
 from zido_core.work.store import Kept
@@ -26,6 +26,7 @@ class Shelf:
     def __init__(self) -> None:
         self.kept: Kept | None = None
         self.steps: list[int] = []
+        self.others: dict[str, Shelf] = {}
 
     def load(self) -> Kept | None:
         return self.kept
@@ -33,6 +34,9 @@ class Shelf:
     def save(self, kept: Kept) -> None:
         self.kept = kept._replace(images=kept.images.copy(), numbers=json.loads(json.dumps(kept.numbers)))
         self.steps.append(kept.step)
+
+    def beside(self, kind: str) -> Shelf:
+        return self.others.setdefault(kind, Shelf())
 
 
 def sampler_of(name: SamplerName = "ddim") -> Sampler:
@@ -100,3 +104,46 @@ def test_without_a_slot_nothing_happens() -> None:
     keeper = Keeper(None, OPTIONS, sampler_of())
     assert keeper.kept((1, 2, 2), DEVICE) is None
     keeper(5, torch.zeros(1, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sums", "views"),
+    [
+        (EVERY / 20, [], []),
+        (EVERY / 5, [2, 4], []),
+        (EVERY * 0.4, [1, 2, 3, 4], [0, 1, 2, 3, 4]),
+        (EVERY, [1, 2, 3, 4], [view for view in range(5) for _ in range(3)]),
+    ],
+)
+def test_when_the_sum_of_views_is_saved(seconds: float, sums: list[int], views: list[int]) -> None:
+    """Once a minute, and before the state of a view that was begun with another sum."""
+    shelf, now = Shelf(), [0.0]
+    told: list[int] = []
+    options = replace(OPTIONS, steps=3)
+    running = Views(shelf, options, clock=lambda: now[0])
+    for view in range(5):
+        keeper = Keeper(running, options, sampler_of(), clock=lambda: now[0])
+        for step in range(3):
+            now[0] += seconds
+            before = len(shelf.steps)
+            keeper(step, torch.zeros(1, 2, 2))
+            if len(shelf.steps) > before:
+                assert shelf.kept is not None
+                assert shelf.kept.numbers["view"] == view == (shelf.beside("views").steps or [0])[-1]
+                told.append(view)
+        running.add(np.ones((3, 8, 8), np.float32))
+    assert shelf.beside("views").steps == sums
+    assert told == views
+
+
+def test_the_state_of_another_view_is_of_no_use() -> None:
+    shelf = Shelf()
+    views = Views(shelf, replace(OPTIONS, save_every=1))
+    views.save(Kept(2, np.ones((1, 2, 2), np.float32), {"order": 1}))
+    again = Views(shelf, OPTIONS).load()
+    assert again is not None
+    assert (again.step, again.numbers) == (2, {"order": 1})
+    views.add(np.ones((3, 8, 8), np.float32))
+    later = Views(shelf, OPTIONS)
+    assert later.done == 1
+    assert later.load() is None

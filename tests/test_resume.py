@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import torch
 from PIL import Image
 from rasterio.vrt import WarpedVRT
 
 from tests.conftest import UTM, smooth_pixels
+from tests.plain_backbone import PlainBackbone
 from tests.rasters import TILES, read
 from zido_core import cli, keeping, upscaling
 from zido_core.block_job import BlockJob
@@ -26,10 +28,13 @@ from zido_core.errors import BadInput, Cancelled, ConfigurationError, InvalidOpt
 from zido_core.facts import Facts, load_facts, save_facts
 from zido_core.fingerprint import difference, identity
 from zido_core.job import CancelToken, Done, Progress
+from zido_core.options import Options
+from zido_core.pipeline import Upscaler
 from zido_core.prompts.base import Prompt, Tag
 from zido_core.raster.stretch import Stretch
 from zido_core.survey import Survey
 from zido_core.work.folder import WorkFolder, work_folder
+from zido_core.work.store import Kept, StateSlot
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +45,20 @@ OPTIONS: dict[str, Any] = {**TILES, "steps": 2, "fidelity": 0.3, "block_size": 2
 @pytest.fixture
 def source(make_raster) -> Path:
     return make_raster(smooth_pixels((3, 80, 90), "uint8"), **UTM)
+
+
+class OneSided(PlainBackbone):
+    """Its views differ, and their latents show."""
+
+    def predict(self, condition: Any, latents: torch.Tensor, *given: Any) -> torch.Tensor:
+        return latents.cumsum(-1) / 50
+
+    predict_precisely = predict
+
+    def decode(self, condition: Any, latents: torch.Tensor | None, *, fidelity: float) -> np.ndarray:
+        assert latents is not None
+        detail = latents[:, : condition.shape[1], : condition.shape[2]] / 20
+        return (condition + detail).repeat_interleave(4, 1).repeat_interleave(4, 2).numpy()
 
 
 class Stopped(Exception):
@@ -131,6 +150,43 @@ def test_a_long_block_goes_on_between_two_steps(upscaler, make_raster, tmp_path,
     assert steps == [3]
     assert output.read_bytes() == reference
     assert not folder.path.exists()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # diffusers gives numpy a tensor
+@pytest.mark.parametrize(
+    ("stop", "left"),
+    [(1, [1, 2, *[0, 1, 2] * 7]), (3, [0, 1, 2] * 7), (4, [0, 1, 2] * 7), (6, [2, *[0, 1, 2] * 6]), (32, [])],
+)
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++"])
+def test_a_block_of_several_views_goes_on_in_the_middle_of_one(
+    make_raster, tmp_path, monkeypatch, sampler: str, stop: int, left: list[int]
+) -> None:
+    """Each view saves its three steps and then itself."""
+    upscaler = Upscaler(OneSided(), Options(device="cpu", precision="fp32"))
+    source = make_raster(smooth_pixels((3, 30, 40), "uint8"), **UTM)
+    options = {**TILES, "steps": 3, "fidelity": 0.0, "save_every": 1, "sampler": sampler, "tta": True}
+    reference = upscaler.upscale(source, tmp_path / "whole.tif", **options).path.read_bytes()
+    output, save, saved = tmp_path / "out.tif", StateSlot.save, list[int]()
+
+    def stopped(slot: StateSlot, kept: Kept) -> None:
+        save(slot, kept)
+        saved.append(kept.step)
+        if len(saved) == stop:
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StateSlot, "save", stopped)
+        with pytest.raises(Stopped):
+            upscaler.upscale(source, output, **options)
+    steps, events = list[int](), []
+    monkeypatch.setattr(keeping.Keeper, "__call__", lambda keeper, step, latents: steps.append(step))
+    upscaler.upscale(source, output, **options, resume=True, on_event=events.append)
+    assert steps == left
+    assert output.read_bytes() == reference
+    assert not work_folder(output).exists()
+    progress = [event.done for event in events if isinstance(event, Progress)]
+    assert progress == sorted(progress)
+    assert progress[-1] == next(event.total for event in events if isinstance(event, Progress))
 
 
 def test_quick_blocks_leave_nothing(upscaler, source, tmp_path) -> None:

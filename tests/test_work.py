@@ -15,7 +15,7 @@ from zido_core.tiling.grid import Tile
 from zido_core.work.array_file import CHUNK_COLS, CHUNK_ROWS, ArrayFile, DamagedFile, load_array, save_array
 from zido_core.work.folder import Description, WorkFolder, taken_by, work_folder
 from zido_core.work.records import Journal, load_record, save_record
-from zido_core.work.store import FolderStore, Kept, LatentsSlot, MemoryStore
+from zido_core.work.store import FolderStore, Kept, MemoryStore, StateSlot
 from zido_core.work.unfinished import jobs_in, remove_work
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,11 +105,11 @@ def test_a_journal_survives_a_torn_line(tmp_path: Path) -> None:
 def test_a_store_keeps_blocks_and_forgets_damaged_ones(tmp_path: Path) -> None:
     folder = begun(tmp_path)
     store, array = FolderStore(folder), some()
-    LatentsSlot(folder.latents(1)).save(Kept(4, some(5), {}))
+    StateSlot(folder.latents(1)).save(Kept(4, some(5), {}))
     assert not store.holds(1)
     store.put(1, array, 2.5)
     assert store.holds(1)
-    assert LatentsSlot(folder.latents(1)).load() is None  # the state of a finished block is of no use
+    assert StateSlot(folder.latents(1)).load() is None  # the state of a finished block is of no use
     assert (store.read(1, Tile(3, 2, 9, 4)) == array[:, 3:12, 2:6]).all()
     store.close()
     assert folder.journal.entries()[-1]["seconds"] == 2.5
@@ -142,7 +142,7 @@ def test_a_full_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_states_come_back(tmp_path: Path) -> None:
     prepared: list[int] = []
-    slot = LatentsSlot(tmp_path / "x" / "a", lambda: prepared.append(1))
+    slot = StateSlot(tmp_path / "x" / "a", lambda: prepared.append(1))
     assert slot.load() is None
     slot.save(Kept(7, some(), {"order": 2}))
     found = slot.load()

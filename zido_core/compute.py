@@ -14,7 +14,7 @@ from .blocks import Block
 from .ensemble import render_views
 from .facts import Facts
 from .finish import region_image, within
-from .keeping import Slot
+from .keeping import BlockSlot
 from .previews import Previews
 from .raster.source import Source
 from .render import work_of
@@ -33,7 +33,7 @@ def compute_block(
     block: Block,
     *,
     advance: Callable[[int], None],
-    slot: Slot | None = None,
+    slot: BlockSlot | None = None,
     watch: Previews | None = None,
 ) -> NDArray[np.float32]:
     """The model's image of the block's extent, (3, height, width) at the model's scale, about [0, 1].

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from .backbones.base import Backbone
 from .backbones.turned import TURNS, Turned
 from .blocks import Block
-from .keeping import Slot
+from .keeping import BlockSlot, Views
 from .options import ResolvedOptions
 from .prompts.base import Prompt
-from .render import render
+from .render import render, work_of
 
 
 def render_views(
@@ -24,16 +24,17 @@ def render_views(
     prompts: Sequence[Prompt],
     options: ResolvedOptions,
     advance: Callable[[int], None],
-    slot: Slot | None = None,
+    slot: BlockSlot | None = None,
     on_image: Callable[[Callable[[], NDArray[np.float32]]], None] | None = None,
 ) -> NDArray[np.float32]:
-    """As ``render``; all views see the same noise. Only the state of a single view is kept between steps."""
+    """As ``render``; all views see the same noise. Finished ones of an earlier run are not computed again."""
     if not options.tta:
         return render(backbone, image, block, prompts, options, advance, slot, on_image)
-    mean: NDArray[np.float32] | None = None
-    for turn in TURNS:
-        view = render(Turned(backbone, turn), image, block, prompts, options, advance)
+    views = Views(slot, options)
+    advance(work_of(block, options) // len(TURNS) * views.done)
+    for turn in TURNS[views.done :]:
+        view = render(Turned(backbone, turn), image, block, prompts, options, advance, views)
         view /= len(TURNS)
-        mean = view if mean is None else np.add(mean, view, out=mean)
-    assert mean is not None
-    return mean
+        views.add(view)
+    assert views.sum is not None
+    return views.sum

@@ -41,7 +41,7 @@ from .survey import survey
 from .undertaking import Undertaking
 from .work.claims import claim
 from .work.folder import Description, WorkFolder, work_folder
-from .work.store import BlockStore, FolderStore, LatentsSlot, MemoryStore
+from .work.store import BlockStore, FolderStore, MemoryStore, StateSlot
 
 NAMED = 20
 """Missing blocks that a message names."""
@@ -180,7 +180,7 @@ class Upscaling:
             work.begin()
             self.keep_facts(work)
 
-        return MemoryStore(self.setup.form, lambda index: LatentsSlot(work.folder.latents(index), keep))
+        return MemoryStore(self.setup.form, lambda index: StateSlot(work.folder.latents(index), keep))
 
     def keep_facts(self, work: Undertaking) -> None:
         """In the work folder, unless they came from there."""

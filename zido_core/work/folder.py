@@ -7,6 +7,7 @@
         journal.jsonl        what was done when; other processes write a journal-HOST-4711.jsonl each
         blocks/000017.block      the model's image of a block, complete and checked by CRC-32
         blocks/000018.latents    the state of a block between two steps
+        blocks/000018.views      the sum of those of its views that are finished (--tta)
         blocks/000018.claim      held by the process that computes the block, where several share the work
         lock                 held by the process at work; the system lets go of it however that one ends
 
@@ -73,7 +74,7 @@ class WorkFolder:
     @property
     def has_blocks(self) -> bool:
         """Whether any block is done, or partly."""
-        kinds = ("*.block", "*.latents")
+        kinds = ("*.block", "*.latents", "*.views")
         return any(True for kind in kinds for _ in (self.path / "blocks").glob(kind))
 
     def make(self) -> None:
@@ -112,6 +113,10 @@ class WorkFolder:
     def latents(self, index: int) -> Path:
         """The state of a block between two steps."""
         return self.path / "blocks" / f"{index:06d}.latents"
+
+    def views(self, index: int) -> Path:
+        """The sum of a block's finished views."""
+        return self.path / "blocks" / f"{index:06d}.views"
 
     def claim(self, index: int) -> Path:
         """What the process holds that computes a block."""

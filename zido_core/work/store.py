@@ -33,7 +33,7 @@ class Kept(NamedTuple):
     images: NDArray[np.float32]
     """(n * channels, height, width): the latents, and behind them what the sampler remembers of earlier steps."""
     numbers: Mapping[str, Any]
-    """What else the sampler remembers; JSON-like."""
+    """What else is to be remembered; JSON-like."""
 
 
 class BlockStore(Protocol):
@@ -47,7 +47,7 @@ class BlockStore(Protocol):
         """A part of a block, in its own pixels."""
         ...
 
-    def slot(self, index: int) -> LatentsSlot | None:
+    def slot(self, index: int) -> StateSlot | None:
         """Where the state of a block is kept while it is computed; None: nowhere."""
         ...
 
@@ -55,7 +55,7 @@ class BlockStore(Protocol):
 class MemoryStore:
     """For images in memory, and for those of one block."""
 
-    def __init__(self, form: np.dtype = FLOAT, slot: Callable[[int], LatentsSlot | None] = lambda index: None) -> None:
+    def __init__(self, form: np.dtype = FLOAT, slot: Callable[[int], StateSlot | None] = lambda index: None) -> None:
         """``form``: see `image_form`."""
         self._images: dict[int, NDArray[Any]] = {}
         self._form, self._slot = form, slot
@@ -66,7 +66,7 @@ class MemoryStore:
     def read(self, index: int, window: Tile) -> NDArray[np.float32]:
         return unpacked(self._images[index][:, *window.slices])
 
-    def slot(self, index: int) -> LatentsSlot | None:
+    def slot(self, index: int) -> StateSlot | None:
         return self._slot(index)
 
 
@@ -87,13 +87,14 @@ class FolderStore:
             if is_disk_full(error, self._folder.path):
                 raise disk_full(self._folder.path, image.size * form.itemsize) from error
             raise
-        self._folder.latents(index).unlink(missing_ok=True)
+        for state in (self._folder.latents(index), self._folder.views(index)):
+            state.unlink(missing_ok=True)
 
     def read(self, index: int, window: Tile) -> NDArray[np.float32]:
         return unpacked(self._file(index).read(window))
 
-    def slot(self, index: int) -> LatentsSlot | None:
-        return LatentsSlot(self._folder.latents(index))
+    def slot(self, index: int) -> StateSlot | None:
+        return StateSlot(self._folder.latents(index))
 
     def holds(self, index: int) -> bool:
         """Whether the block is complete; a damaged file goes, so that the block is computed again."""
@@ -123,8 +124,8 @@ class FolderStore:
         return self._files[index]
 
 
-class LatentsSlot:
-    """The file with the state of one running block."""
+class StateSlot:
+    """A file with the state of one running block."""
 
     def __init__(self, path: Path, prepare: Callable[[], None] = lambda: None) -> None:
         """``prepare`` is called before anything is written."""
@@ -139,3 +140,7 @@ class LatentsSlot:
         """See ``keeping.Slot``."""
         self._prepare()
         save_array(self._path, kept.images, step=kept.step, numbers=kept.numbers)
+
+    def beside(self, kind: str) -> StateSlot:
+        """See ``keeping.BlockSlot``."""
+        return StateSlot(self._path.with_suffix(f".{kind}"), self._prepare)

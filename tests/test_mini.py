@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import smooth_pixels
+from zido_core import embedded
 from zido_core.backbones import load_backbone, mini
 from zido_core.catalog import MINI
 from zido_core.errors import ModelMissing
@@ -203,7 +204,7 @@ def load() -> mini.MiniBackbone:
 
 
 def test_the_hash_of_the_weights_is_told(backbone) -> None:
-    content = (mini.WEIGHTS / "mini.safetensors").read_bytes()
+    content = (embedded.FOLDER / "mini.safetensors").read_bytes()
     assert backbone.weights_hash == hashlib.sha256(content).hexdigest()
     assert len(content) < 16e6
 
@@ -221,17 +222,16 @@ def changed(card: dict[str, Any], name: str, value: Any) -> bytes:
         ("mini.json", lambda content: None, "incomplete"),
         ("mini.json", lambda content: b"{", "incomplete"),
         ("mini.json", lambda content: b"{}", "incomplete"),
-        ("mini.json", lambda content: changed(json.loads(content), "vocabulary", 5), "incomplete"),
         ("mini.json", lambda content: changed(json.loads(content), "sha256", "0" * 64), "damaged"),
     ],
 )
 def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch, name: str, damage: Any, words: str) -> None:
     for each in ("mini.safetensors", "mini.json"):
-        content = (mini.WEIGHTS / each).read_bytes()
+        content = (embedded.FOLDER / each).read_bytes()
         content = damage(content) if each == name else content
         if content is not None:
             (tmp_path / each).write_bytes(content)
-    monkeypatch.setattr(mini, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(embedded, "FOLDER", tmp_path)
     with pytest.raises(ModelMissing, match=words) as caught:
         load()
     assert str(caught.value).endswith("install zido again")
@@ -240,5 +240,5 @@ def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch, name: str, dam
 def test_its_card_names_words_that_the_tagger_knows(backbone) -> None:
     from zido_core.prompts.vocabulary import VOCABULARY
 
-    card = json.loads((mini.WEIGHTS / "mini.json").read_text())
+    card = json.loads((embedded.FOLDER / "mini.json").read_text())
     assert card["vocabulary"] == list(VOCABULARY)[: backbone.vocabulary]

@@ -11,7 +11,7 @@ import rasterio
 import torch
 
 from tests.conftest import UTM
-from zido_core import embedded, errors, noisiness
+from zido_core import noisiness
 from zido_core.nets.noise_sense import NoiseSense
 from zido_core.options import Options
 from zido_core.raster.reader import open_source
@@ -118,19 +118,6 @@ def test_a_noisy_raster_is_smoothed_and_told_of(houses, make_raster, upscaler) -
     assert not np.array_equal(arrays["auto"], arrays["on"])
     assert any("the input is noisy" in message for message in made["auto"].manifest["warnings"])
     assert not any("noisy" in message for message in made["local"].manifest["warnings"])
-
-
-@pytest.mark.parametrize("harm", ["gone", "changed"])
-def test_damaged_weights_are_told(tmp_path, monkeypatch, harm: str) -> None:
-    for name in ("noise.safetensors", "noise.json"):
-        (tmp_path / name).write_bytes((embedded.FOLDER / name).read_bytes())
-    if harm == "gone":
-        (tmp_path / "noise.json").unlink()
-    else:
-        (tmp_path / "noise.safetensors").write_bytes(b"something else")
-    monkeypatch.setattr(embedded, "FOLDER", tmp_path)
-    with pytest.raises(errors.ModelMissing, match="install zido again"):
-        embedded.embedded("noise")
 
 
 def test_real_rasters_keep_their_pixels(data_dir: Path) -> None:

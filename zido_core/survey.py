@@ -67,7 +67,7 @@ def survey(source: Source, setup: Setup) -> Survey:
 
 
 def _may_be_noise(setup: Setup) -> bool:
-    """Whether pixels may be given up for noise: numbers of more than 8 bits are measurements, whatever they look like."""
+    """Whether pixels may be given up for noise; numbers of more than 8 bits are measurements, however they look."""
     return setup.options.consistency == "auto" and setup.info.dtype == "uint8"
 
 

@@ -7,22 +7,18 @@ where it is flat: a quiet sky cannot get grain.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load as load_tensors
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
 from ..catalog import ModelDescriptor
-from ..errors import ModelMissing
+from ..embedded import embedded
 from ..nets.mini import (
     DETAIL_CHANNELS,
     SCALE,
@@ -40,8 +36,6 @@ from ..threads import Threads, side_by_side
 from ..tiling.fusion import crop
 from ..tiling.grid import Size, Tile, partition
 from .base import ScheduleSpec
-
-WEIGHTS = Path(__file__).parent.parent / "weights"
 
 COARSE_TILE = 192
 """Input pixels that the coarse network sees at once, without its margin: bounds memory, and leaves enough tiles for all
@@ -80,12 +74,11 @@ class MiniBackbone:
         self.descriptor = descriptor
         self.device = device
         self.precision = precision
-        tensors, self.vocabulary, self.weights_hash = _read_weights()
+        weights = embedded("mini")
+        self.weights_hash, self.vocabulary = weights.sha256, len(weights.tensors["refiner.tags.names"])
         self.coarse, self.refiner = Coarse(), Refiner(vocabulary=self.vocabulary)
         for name, network in (("coarse", self.coarse), ("refiner", self.refiner)):
-            prefix = f"{name}."
-            own = {key.removeprefix(prefix): each for key, each in tensors.items() if key.startswith(prefix)}
-            network.load_state_dict(own)
+            network.load_state_dict(weights.part(name))
             network.eval().requires_grad_(False).to(device)
 
     def condition(
@@ -197,21 +190,3 @@ class MiniBackbone:
     def _autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32
         return torch.autocast(self.device.type, self.precision if reduced else torch.bfloat16, enabled=reduced)
-
-
-def _read_weights() -> tuple[dict[str, Tensor], int, str]:
-    """Tensors in single precision, number of words that they know, and sha256 of the file."""
-    weights, card = WEIGHTS / "mini.safetensors", WEIGHTS / "mini.json"
-    try:
-        content, told = weights.read_bytes(), json.loads(card.read_text(encoding="utf-8"))
-        expected, words = str(told["sha256"]).removeprefix("sha256:"), len(told["vocabulary"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelMissing(
-            f"the embedded model is incomplete ({type(error).__name__}: {error}); install zido again"
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise ModelMissing(
-            f"{weights} is damaged: its sha256 is {found[:12]}..., its card says {expected[:12]}...; install zido again"
-        )
-    return {name: tensor.float() for name, tensor in load_tensors(content).items()}, words, found

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from .blend import Read, blended
@@ -15,6 +16,10 @@ from .finish import Finished, PieceEnds
 from .pieces import Piece
 from .raster.source import Source
 from .setup import Setup
+from .threads import side_by_side
+
+AT_ONCE = 2
+"""Pieces that are finished side by side, each in some 300 MB."""
 
 
 def assembled(
@@ -22,7 +27,8 @@ def assembled(
 ) -> Iterator[tuple[Piece, Finished]]:
     """The output, piece by piece, row by row; ``read`` gives the model's images of blocks.
 
-    What is in memory at a time is a piece. ``check`` is called between pieces and may raise Cancelled.
+    In memory at a time are the piece that is taken and two that come. ``check`` is called for each, and while one is
+    waited for; it may raise Cancelled.
     """
 
     def seen(piece: Piece) -> tuple[PieceEnds, NDArray[np.float32]]:
@@ -34,6 +40,12 @@ def assembled(
     if setup.options.color_fix in ("adain", "lab"):  # of the whole image, hence of all its pieces first
         found = (ends.statistics(image) for ends, image in map(seen, setup.pieces))
         statistics = reduce(Statistics.merged, (each for each in found if each is not None))
-    for piece in setup.pieces:
-        ends, image = seen(piece)
-        yield piece, ends.finish(image, statistics)
+
+    def finish(found: tuple[PieceEnds, NDArray[np.float32]]) -> Finished:
+        with np.errstate(over="ignore", invalid="ignore"):  # known to the thread that set it, only
+            ends, image = found
+            return ends.finish(image, statistics)
+
+    pieces = list(setup.pieces)
+    with side_by_side(min(AT_ONCE, len(pieces), torch.get_num_threads()), ahead=1) as threads:
+        yield from zip(pieces, threads.map(finish, map(seen, pieces), heed=check), strict=True)

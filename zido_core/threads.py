@@ -17,16 +17,13 @@ HEED = 0.1
 class Threads:
     """A ``map`` whose work several threads do; made by ``side_by_side``."""
 
-    def __init__(self, pool: ThreadPoolExecutor | None = None, workers: int = 1) -> None:
-        """``pool``: None where the work is done as it is asked for."""
-        self._pool, self._ahead = pool, 2 * workers
+    def __init__(self, pool: ThreadPoolExecutor | None = None, ahead: int = 0) -> None:
+        """``pool``: None where the work is done as it is asked for; ``ahead``: see ``side_by_side``."""
+        self._pool, self._ahead = pool, ahead
         self._unwanted = False
 
     def map(self, work: Callable[..., Any], *things: Any, heed: Callable[[], object] = lambda: None) -> Iterator[Any]:
-        """Results in order. Few wait for whoever takes them, however many things there are.
-
-        ``heed`` is called while a result is waited for, and may raise.
-        """
+        """Results in order. ``heed`` is called while one is waited for, and may raise."""
         if self._pool is None:
             yield from map(work, *things)
             return
@@ -51,8 +48,11 @@ class Threads:
 
 
 @contextmanager
-def side_by_side(workers: int) -> Iterator[Threads]:
+def side_by_side(workers: int, *, ahead: int | None = None) -> Iterator[Threads]:
     """Threads that do so many things at a time, each with its share of torch's.
+
+    ``ahead``: things that may be begun, or done and waiting, while whoever takes the results works on one; by default
+    twice as many as there are threads.
 
     Threads that wait for each other in every layer of a small network lose much of their time, most of it on a machine
     that others use, too. Results do not depend on how many there are.
@@ -65,7 +65,7 @@ def side_by_side(workers: int) -> Iterator[Threads]:
     count = torch.get_num_threads()
     share = (max(count // workers, 1),)
     pool = ThreadPoolExecutor(workers, "zido-tiles", initializer=torch.set_num_threads, initargs=share)
-    threads = Threads(pool, workers)
+    threads = Threads(pool, 2 * workers if ahead is None else ahead)
     try:
         yield threads
     finally:

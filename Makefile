@@ -34,8 +34,9 @@ test-hosts: $(DEV) ## run the tests in the real QGIS, GIMP and Chromium, which .
 	@ZIDO_REQUIRE_HOSTS=1 ZIDO_PYTHON="$(abspath $(BIN))/python" OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
 		$(BIN)/python -m pytest $(PYTEST_ARGS) --dist loadfile tests/test_qgis_*.py tests/test_gimp_*.py tests/test_browser_*.py
 
-test-faults: $(DEV) ## the long form of tests/faults: 10,000 damaged files, 210 kills, 120 full disks, 50,000 tiles
+test-faults: $(DEV) ## the long form of tests/faults: 10,000 damaged files, 210 kills, 120 full disks, all writes and calls failing, 50,000 tiles
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} ZIDO_MUTANTS=10000 ZIDO_KILLS=210 ZIDO_DISKS=20 ZIDO_SOAK=50000 \
+		ZIDO_WRITES=1000 ZIDO_CALLS=1000 \
 		$(BIN)/python -m pytest -s tests/faults
 
 lint: $(DEV) ## ruff, import-linter, mypy

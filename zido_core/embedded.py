@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors.torch import load
+import numpy as np
+import torch
+from safetensors.numpy import load
 from torch import Tensor
 
 from .errors import ModelMissing
@@ -46,4 +48,6 @@ def embedded(name: str) -> Embedded:
         raise ModelMissing(
             f"{weights} is damaged: its sha256 is {found[:12]}..., its card says {expected[:12]}...; install zido again"
         )
-    return Embedded({name: tensor.float() for name, tensor in load(content).items()}, card, found)
+    # By numpy: torch would wake all its threads for every one of hundreds of tensors.
+    tensors = {name: torch.from_numpy(array.astype(np.float32)) for name, array in load(content).items()}
+    return Embedded(tensors, card, found)

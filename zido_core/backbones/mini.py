@@ -78,7 +78,7 @@ class MiniBackbone:
         self.weights_hash, self.vocabulary = weights.sha256, len(weights.tensors["refiner.tags.names"])
         self.coarse, self.refiner = Coarse(), Refiner(vocabulary=self.vocabulary)
         for name, network in (("coarse", self.coarse), ("refiner", self.refiner)):
-            network.load_state_dict(weights.part(name))
+            network.load_state_dict(weights.part(name), assign=True)
             network.eval().requires_grad_(False).to(device)
 
     def condition(

@@ -46,6 +46,6 @@ def assembled(
             ends, image = found
             return ends.finish(image, statistics)
 
-    pieces = list(setup.pieces)
-    with side_by_side(min(AT_ONCE, len(pieces), torch.get_num_threads()), ahead=1) as threads:
-        yield from zip(pieces, threads.map(finish, map(seen, pieces), heed=check), strict=True)
+    # Also for a single piece: threads of torch that share such small steps mostly wait for each other.
+    with side_by_side(min(AT_ONCE, torch.get_num_threads()), ahead=1) as threads:
+        yield from zip(setup.pieces, threads.map(finish, map(seen, setup.pieces), heed=check), strict=True)

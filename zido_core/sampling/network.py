@@ -106,13 +106,15 @@ class Network:
     ) -> Iterator[Sequence[tuple[Look, Tensor]]]:
         """Window by window; the branches of one follow each other, for what they share."""
 
-        def predicted(window: Sequence[Look]) -> list[Tensor]:
+        def predicted(window: Sequence[Look]) -> tuple[list[Tensor], bool]:
             with torch.no_grad():  # known to the thread that set it, only
-                return [prediction for look in window for prediction in self._asked(canvas, timestep, [look])]
+                found = [prediction for look in window for prediction in self._asked(canvas, timestep, [look])]
+                return found, all(_all_finite(found))
 
         late = []
-        for window, predictions in zip(looks, self._threads.map(predicted, looks, heed=heed), strict=True):
-            if all(_all_finite(predictions)):
+        results = self._threads.map(predicted, looks, heed=heed)
+        for window, (predictions, finite) in zip(looks, results, strict=True):
+            if finite:
                 yield list(zip(window, predictions, strict=True))
             else:
                 late.append((window, predictions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from zido_core.raster import atomic
 from zido_core.tiling.grid import Tile
 from zido_core.work.array_file import CHUNK_COLS, CHUNK_ROWS, ArrayFile, DamagedFile, load_array, save_array
 from zido_core.work.folder import Description, WorkFolder, taken_by, work_folder
-from zido_core.work.records import Journal, load_record, save_record
+from zido_core.work.records import Journal, load_record, save_record, told_if_full
 from zido_core.work.store import FolderStore, Kept, MemoryStore, StateSlot
 from zido_core.work.unfinished import jobs_in, remove_work
 
@@ -138,6 +139,13 @@ def test_a_full_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("zido_core.work.store.save_array", full)
     with pytest.raises(OutputFailed, match=atomic.DISK_FULL):
         FolderStore(folder).put(0, some(), 1)
+
+
+def test_an_error_of_the_disk_says_where(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=f"broken, writing in {tmp_path}; check the disk") as caught:  # noqa: SIM117
+        with told_if_full(tmp_path, 3):
+            raise OSError(errno.EIO, "broken")
+    assert caught.value.errno == errno.EIO
 
 
 def test_states_come_back(tmp_path: Path) -> None:

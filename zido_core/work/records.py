@@ -22,13 +22,18 @@ def part_of(path: Path) -> Path:
 
 @contextmanager
 def told_if_full(folder: Path, coming: int) -> Iterator[None]:
-    """Say so, and how many bytes are missing, where a disk is full while this context lasts."""
+    """Say so, and how many bytes are missing, where a disk is full while this context lasts; else where it failed."""
     try:
         yield
     except OSError as error:
-        if isinstance(error, ZidoError) or not is_disk_full(error, folder):
+        if isinstance(error, ZidoError):
             raise
-        raise disk_full(folder, coming) from error
+        if is_disk_full(error, folder):
+            raise disk_full(folder, coming) from error
+        if error.errno is None or error.filename is not None:
+            raise
+        said = f"{error.strerror}, writing in {folder}; check the disk, then go on with --resume"
+        raise OSError(error.errno, said) from error
 
 
 def save_record(path: Path, record: Mapping[str, Any]) -> None:

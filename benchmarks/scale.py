@@ -5,7 +5,7 @@
 
 ``plain`` is a model that does nothing: what is left is our own cost. Time is CPU time (user and system, helpers
 included), which a busy machine changes less than the clock; the exponent is that of time over pixels, the start of a
-process taken off. 16384 needs 70 GB of disk; ``--folder`` on a file system that compresses (btrfs) needs much less.
+process taken off. 16384 needs 42 GB of disk that are free, and takes 30 of them; ``--folder`` says where.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ FLOAT, FIXED = np.dtype("<f4"), np.dtype("<i2")
 STEPS = 2**13
 """Of fixed point in a unit, which black and white are apart: the numbers reach from -4 to 4."""
 
+ROWS = 128
+"""That are brought to it at a time, so that a large image needs no other beside it."""
+
 
 def form_for(*dtypes: DTypeLike) -> np.dtype:
     """The form for images whose input and output have these data types; all must be of 8 bits for fixed point.
@@ -36,7 +39,11 @@ def packed(part: NDArray[np.float32], form: np.dtype) -> NDArray[Any]:
     """A part of an image in that form, contiguous."""
     if form == FLOAT:
         return np.ascontiguousarray(part)
-    return np.ascontiguousarray(np.rint(part * np.float32(STEPS)), dtype=FIXED)
+    out = np.empty(part.shape, FIXED)
+    for row in range(0, part.shape[1], ROWS):
+        rows = slice(row, row + ROWS)
+        out[:, rows] = np.rint(part[:, rows] * np.float32(STEPS))
+    return out
 
 
 def unpacked(part: NDArray[Any]) -> NDArray[np.float32]:

@@ -75,10 +75,17 @@ def test_nobody_looks_where_pixels_are_kept_or_given_up_anyway(houses, surveyed)
     assert (measured.noise, measured.noisy) == (None, False)
 
 
+def test_noise_is_noticed_between_missing_pixels(houses, surveyed) -> None:
+    image = NOISES["noise"](houses).clip(0.01, 1)
+    image[::40, ::40] = 0
+    image[:130] = 0
+    assert surveyed(image, nodata=0).noisy
+
+
 def test_missing_pixels_and_tiny_images_say_nothing(surveyed) -> None:
     rng = np.random.default_rng(1)
     gaps = rng.uniform(0.1, 1, (200, 200, 3)).astype(np.float32)
-    gaps[::20, ::20] = 0
+    gaps[::16, ::16] = 0
     assert surveyed(gaps, nodata=0).noise == 0
     assert surveyed(rng.uniform(0, 1, (23, 99, 3)).astype(np.float32)).noise == 0
 
@@ -96,6 +103,17 @@ def test_places_reach_from_end_to_end(size: Size, rows: list[int], cols: list[in
     found = list(noisiness.places(size))
     height, width = (min(length, noisiness.SIDE) for length in size)
     assert found == [Tile(row, col, height, width) for row in rows for col in cols]
+
+
+@pytest.mark.parametrize("side", [24, 25, 31, 40, 57, 64])
+def test_what_is_missing_is_not_looked_at(side: int) -> None:
+    torch.manual_seed(0)
+    network, image, valid = NoiseSense(), torch.rand(1, 3, side, side), torch.ones(1, side, side, dtype=torch.bool)
+    assert torch.allclose(network(image, valid), network(image), atol=1e-6)
+    valid[:, 3, side - 1] = False
+    other = image.clone()
+    other[:, :, 3, side - 1] = 9
+    assert torch.equal(network(image, valid), network(other, valid))
 
 
 def test_brightness_and_colour_say_nothing() -> None:

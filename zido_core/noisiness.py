@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from .embedded import embedded
-from .nets.noise_sense import NoiseSense
+from .nets.noise_sense import NoiseSense, looks
 from .raster.source import Source
 from .raster.stretch import Stretch
 from .setup import Setup
@@ -24,19 +24,22 @@ PLACES = 4
 
 
 def noise_of(source: Source, setup: Setup, stretch: Stretch) -> float:
-    """How sure it is that the input is noisy, 0 to 1: the mean over some places; 0 where nothing can be said.
+    """How sure it is that the input is noisy, 0 to 1: the mean over what some places show; 0 where nothing can be said.
 
     Seen is what the model sees. Noise is a property of the whole input, so that all of it is treated alike.
     """
-    seen: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}
+    images, valid = list[NDArray[np.float32]](), list[NDArray[np.bool_]]()
     for place in places(source.info.size):
         raster = source.read(place, setup.bands.model)
-        if raster.every_band_valid.all():
-            image = setup.bands.to_model(stretch.to_unit(raster.array))
-            seen.setdefault(image.shape, []).append(image)
+        valid.append(np.logical_and.reduce(raster.every_band_valid))
+        images.append(setup.bands.to_model(stretch.to_unit(np.where(valid[-1], raster.array, 0))))
+    if not images:
+        return 0.0
     with torch.inference_mode():
-        said = [sense()(torch.from_numpy(np.stack(alike))) for alike in seen.values()]
-    return float(torch.cat(said).sigmoid().mean()) if said else 0.0
+        known = torch.from_numpy(np.stack(valid))
+        said = sense()(torch.from_numpy(np.stack(images)), known).sigmoid()
+        weights = looks(known).sum((1, 2))
+        return float((said * weights).sum() / weights.sum().clamp(min=1))
 
 
 def places(size: Size) -> Iterator[Tile]:

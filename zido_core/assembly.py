@@ -37,9 +37,10 @@ def assembled(
         return PieceEnds(source, setup, piece, facts.survey), image
 
     statistics: Statistics | None = None
-    if setup.options.color_fix in ("adain", "lab"):  # of the whole image, hence of all its pieces first
-        found = (ends.statistics(image) for ends, image in map(seen, setup.pieces))
-        statistics = reduce(Statistics.merged, (each for each in found if each is not None))
+
+    def told(found: tuple[PieceEnds, NDArray[np.float32]]) -> Statistics | None:
+        ends, image = found
+        return ends.statistics(image)
 
     def finish(found: tuple[PieceEnds, NDArray[np.float32]]) -> Finished:
         with np.errstate(over="ignore", invalid="ignore"):  # known to the thread that set it, only
@@ -48,4 +49,7 @@ def assembled(
 
     # Also for a single piece: threads of torch that share such small steps mostly wait for each other.
     with side_by_side(min(AT_ONCE, torch.get_num_threads()), ahead=1) as threads:
+        if setup.options.color_fix in ("adain", "lab"):  # of the whole image, hence of all its pieces first
+            parts = threads.map(told, map(seen, setup.pieces), heed=check)
+            statistics = reduce(Statistics.merged, (each for each in parts if each is not None))
         yield from zip(setup.pieces, threads.map(finish, map(seen, setup.pieces), heed=check), strict=True)

@@ -140,9 +140,7 @@ def test_what_the_user_says_beats_the_preset():
     assert resolve(Options(preset="quality", steps=3), MINI, "photo").steps == 3
 
 
-@pytest.mark.parametrize(
-    ("kind", "color_fix", "consistency"), [("raster", "none", "auto"), ("photo", "wavelet", "off")]
-)
+@pytest.mark.parametrize(("kind", "color_fix", "consistency"), [("raster", "none", "on"), ("photo", "wavelet", "off")])
 def test_rasters_and_photographs_differ_in_colour(kind, color_fix, consistency):
     resolved = resolve(Options(), MINI, kind)
     assert (resolved.color_fix, resolved.consistency) == (color_fix, consistency)

@@ -153,10 +153,7 @@ class PieceEnds:
 
     def _keep_means(self, values: NDArray[Any], bands: Bands, placement: Placement) -> None:
         """Back-projection, in place, unless the user turned it off."""
-        chosen = self.setup.options.consistency
-        if chosen == "auto":
-            chosen = "local" if self.survey.noisy else "on"
-        keep = {"on": back_project, "local": keep_local_means}.get(chosen)
+        keep = {"on": back_project, "local": keep_local_means}.get(self.setup.options.consistency)
         if keep is not None:
             keep(values, bands.filled, bands.valid, placement, limits=self.setup.limits_of(bands.numbers))
 

@@ -1,4 +1,4 @@
-"""Whether a raster is so noisy that its single pixels are no measurement: looked at once, in a few places."""
+"""Whether an image is so noisy that its single pixels are hardly worth keeping: looked at once, in a few places."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .raster.stretch import Stretch
 from .setup import Setup
 from .tiling.grid import Size, Tile
 
-SIDE, LEAST = 64, 24
-"""Pixels along the side of a place, and of the smallest image that can be judged."""
+SIDE = 64
+"""Pixels along the side of a place; smaller images are not judged."""
 
 PLACES = 4
 """Places along each axis."""
@@ -26,7 +26,7 @@ PLACES = 4
 def noise_of(source: Source, setup: Setup, stretch: Stretch) -> float:
     """How sure it is that the input is noisy, 0 to 1: the mean over what some places show; 0 where nothing can be said.
 
-    Seen is what the model sees. Noise is a property of the whole input, so that all of it is treated alike.
+    Seen is what the model sees.
     """
     images, valid = list[NDArray[np.float32]](), list[NDArray[np.bool_]]()
     for place in places(source.info.size):
@@ -44,16 +44,14 @@ def noise_of(source: Source, setup: Setup, stretch: Stretch) -> float:
 
 def places(size: Size) -> Iterator[Tile]:
     """Evenly over the image, from its first to its last pixel, row by row."""
-    height, width = (min(SIDE, length) for length in size)
-    if min(height, width) >= LEAST:
-        rows, cols = (spread(length, SIDE) for length in size)
-        yield from (Tile(row, col, height, width) for row in rows for col in cols)
+    if min(size) >= SIDE:
+        rows, cols = map(spread, size)
+        yield from (Tile(row, col, SIDE, SIDE) for row in rows for col in cols)
 
 
-def spread(length: int, side: int) -> list[int]:
-    """Where places begin along an axis; fewer of them where one covers it."""
-    count = min(PLACES, -(-length // side))
-    return [round(at) for at in np.linspace(0, max(length - side, 0), count)]
+def spread(length: int) -> list[int]:
+    """Where places begin along an axis; fewer of them where few cover it."""
+    return [round(at) for at in np.linspace(0, length - SIDE, min(PLACES, -(-length // SIDE)))]
 
 
 @cache

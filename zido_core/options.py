@@ -182,7 +182,7 @@ class Options(Machine, Workforce, Assurance, Steering):
     consistency: Literal["auto", "on", "local", "off"] = option(
         "auto", group="radiometry",
         help="make the mean of each block of output equal its input pixel; local: only means of neighbourhoods, which "
-        "leaves the model free to remove noise; auto: on for rasters, local for noisy 8-bit ones, off for photos",
+        "leaves the model free to remove noise; auto: on for rasters",
     )
     """Back-projection."""
 

@@ -18,7 +18,7 @@ SAMPLE_SIDE = 2048
 """Longest side of the thumbnail that is looked at, pixels."""
 
 SURE = 0.7
-"""From here on an input is taken to be noisy; in doubt, what it says is kept."""
+"""From here on an input is called noisy."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,11 +34,11 @@ class Survey:
     hard_alpha: bool
     """Whether the opacity has but two values, 0 and another: a mask, which must stay one."""
     noise: float | None
-    """How sure it is that the input is noisy, 0 to 1; None where it makes no difference."""
+    """How sure it is that the input is noisy, 0 to 1; None where nobody needs to know."""
 
     @property
     def noisy(self) -> bool:
-        """Whether single pixels are no measurement."""
+        """Whether its single pixels are hardly worth keeping."""
         return self.noise is not None and self.noise > SURE
 
     def fill_of(self, bands: Sequence[int]) -> NDArray[np.float64]:
@@ -62,13 +62,13 @@ def survey(source: Source, setup: Setup) -> Survey:
         means=dict(zip(info.colour_bands, means, strict=True)),
         gains=gains,
         hard_alpha=_two_valued(sample),
-        noise=noise_of(source, setup, stretch) if _may_be_noise(setup) else None,
+        noise=noise_of(source, setup, stretch) if _keeps_noise(setup) else None,
     )
 
 
-def _may_be_noise(setup: Setup) -> bool:
-    """Whether pixels may be given up for noise; numbers of more than 8 bits are measurements, however they look."""
-    return setup.options.consistency == "auto" and setup.info.dtype == "uint8"
+def _keeps_noise(setup: Setup) -> bool:
+    """Whether the noise of pixels is kept where it need not be: numbers of more than 8 bits are measurements."""
+    return setup.options.consistency == "on" and setup.info.dtype == "uint8"
 
 
 def _mean(plane: NDArray[Any], measured: NDArray[np.bool_], fallback: float) -> float:

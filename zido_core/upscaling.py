@@ -46,10 +46,7 @@ from .work.store import BlockStore, FolderStore, MemoryStore, StateSlot
 NAMED = 20
 """Missing blocks that a message names."""
 
-NOISY = (
-    "the input is noisy: kept are the means of neighbourhoods, not those of single pixels, so that the noise may go; "
-    "--consistency on keeps every pixel's"
-)
+NOISY = "the input looks noisy, and every pixel's mean is kept, noise and all; --consistency local lets the noise go"
 """What is said of such an input."""
 
 

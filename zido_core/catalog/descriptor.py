@@ -19,7 +19,7 @@ TaggerName = Literal["scene", "dape", "clip", "caption", "none"]
 ColorFix = Literal["none", "adain", "wavelet", "lab"]
 Start = Literal["lr", "noise"]
 SamplerName = Literal["ddim", "ddpm", "euler", "dpm++", "unipc"]
-Consistency = Literal["auto", "on", "local", "off"]
+Consistency = Literal["on", "local", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 VaeMode = Literal["exact", "fast", "off"]
 Offload = Literal["none", "model"]
@@ -141,9 +141,8 @@ class ModelDescriptor:
     color_fix_photo: ColorFix
     """Colour correction for photographs."""
 
-    consistency_raster: Consistency = "auto"
-    """Back-projection for georeferenced data: the mean of each output block equals its input pixel, unless that is
-    noise."""
+    consistency_raster: Consistency = "on"
+    """Back-projection for georeferenced data: the mean of each output block equals its input pixel."""
 
     consistency_photo: Consistency = "off"
     """Back-projection for photographs."""

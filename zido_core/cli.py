@@ -346,6 +346,8 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _usage(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
+        if error.option_name in _FLAGS and error.ctx is not None:  # of another command
+            return f"{error.option_name} is no option of this command; see {error.ctx.command_path} --help"
         near = difflib.get_close_matches(error.option_name, _FLAGS, n=1)
         hint = f"did you mean {near[0]}?" if near else "see zido --help"
         return f"there is no option {error.option_name}; {hint}"

@@ -28,10 +28,10 @@ MINI = ModelDescriptor(
     color_fix_raster="none",
     color_fix_photo="wavelet",
     precisions={"cpu": "fp32", "cuda": "bf16", "mps": "fp32"},
-    bytes_per_pixel=1500,
+    bytes_per_pixel=1000,
     bytes_per_latent=6000,
     picture_work=1,
-    memory="about 2 GB, CPU or GPU",
+    memory="about 1.5 GB, CPU or GPU",
     files=tuple(
         ModelFile(path=f"weights/{name}.safetensors", card=f"weights/{name}.json", embedded=True)
         for name in ("mini", "noise")

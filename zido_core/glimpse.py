@@ -31,6 +31,7 @@ from .render import work_of
 from .setup import Setup, prepare
 from .survey import survey
 from .tiling.grid import Tile
+from .work.store import MemoryStore
 
 LARGEST = 1024
 """Longest side of a place, input pixels: more is a run."""
@@ -93,8 +94,9 @@ def _finished(
         done += work
         on_event(Progress(done=min(done, total), total=total, eta=eta.update(done, total)))
 
-    image = compute_block(backbone, source, setup, facts, block, advance=advance)
-    image = image[:, *within(piece.seen, block.extent).scaled(setup.descriptor.native_scale).slices]
+    store = MemoryStore(setup.form)
+    store.put(block.index, compute_block(backbone, source, setup, facts, block, advance=advance), 0)
+    image = store.read(block.index, within(piece.seen, block.extent).scaled(setup.descriptor.native_scale))
     ends = PieceEnds(source, setup, piece, facts.survey)
     return ends.finish(image, ends.statistics(image))
 

@@ -38,14 +38,16 @@ def assembled(
 
     statistics: Statistics | None = None
 
+    # What numpy shall not complain of is known to the thread that said so, only.
+    @np.errstate(over="ignore", invalid="ignore")
     def told(found: tuple[PieceEnds, NDArray[np.float32]]) -> Statistics | None:
         ends, image = found
         return ends.statistics(image)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def finish(found: tuple[PieceEnds, NDArray[np.float32]]) -> Finished:
-        with np.errstate(over="ignore", invalid="ignore"):  # known to the thread that set it, only
-            ends, image = found
-            return ends.finish(image, statistics)
+        ends, image = found
+        return ends.finish(image, statistics)
 
     # Also for a single piece: threads of torch that share such small steps mostly wait for each other.
     with side_by_side(min(AT_ONCE, torch.get_num_threads()), ahead=1) as threads:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -59,15 +59,13 @@ def detail_of(image: Tensor, truth: Tensor) -> Tensor:
     return unshuffle(truth - enlarge(image))
 
 
-def held_pairs(held: Images, mixture: Mixture, seed: int, count: int) -> list[list[Pair]]:
-    """``count`` pairs of every degradation, the same at every call."""
-    sets = []
+def held_pairs(held: Images, mixture: Mixture, seed: int, count: int) -> Iterator[list[Pair]]:
+    """``count`` pairs of every degradation, in the order of ``DEGRADATIONS``, the same at every call."""
     for index in range(len(DEGRADATIONS)):
         shares = tuple(float(i == index) for i in range(len(DEGRADATIONS)))
         only = Mixture(size=mixture.size, shares=shares, keep_flat=0.0)
         rng = np.random.default_rng([seed, 7, index])
-        sets.append([draw_pair(held, only, rng) for _ in range(count)])
-    return sets
+        yield [draw_pair(held, only, rng) for _ in range(count)]
 
 
 def psnr(error: Tensor) -> float:

@@ -11,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import nn
 
+from zido_core.nets.mini import Refiner
 from zido_core.nets.noise_sense import NoiseSense
 from zido_core.prompts.vocabulary import VOCABULARY
 from zido_core.training import noise_sense
@@ -19,6 +21,7 @@ from zido_core.training.data import Images, Mixture, draw_pair
 from zido_core.training.degrade import DEGRADATIONS, LEVELS, degrade, reduce
 from zido_core.training.export import export
 from zido_core.training.objective import CoarseObjective, RefinerObjective, psnr
+from zido_core.training.optimiser import optimizers_of
 from zido_core.training.train import Recipe, batch_of, main, rate_at, start, train
 
 SMALL = Mixture(size=8, margin=2)
@@ -119,16 +122,38 @@ def test_rate_rises_and_falls():
     assert rates[3] > rates[4] > rates[5] >= 0.01
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(images, tmp_path):
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(images, tmp_path, optimiser):
     weights = {}
     for name, stops in {"whole": [4], "resumed": [2, 4]}.items():
         (tmp_path / name).mkdir()
         for stop in stops:
-            recipe = Recipe(stage="coarse", steps=stop, batch=1, warmup=1000)
+            recipe = Recipe(stage="coarse", steps=stop, batch=1, warmup=1000, optimiser=optimiser)
             list(train(CoarseObjective(), images, SMALL, recipe, tmp_path / name))
         weights[name] = torch.load(tmp_path / name / "coarse.pt", weights_only=True)["average"]
     for name, value in weights["whole"].items():
         assert torch.equal(value, weights["resumed"][name]), name
+
+
+def test_muon_moves_the_matrices_of_linear_layers_and_adamw_the_rest():
+    network = Refiner(vocabulary=len(VOCABULARY))
+    muon, adamw = optimizers_of(network, "muon", 0.0)
+    ours = {id(value) for value in muon.param_groups[0]["params"]}
+    rest = {id(value) for value in adamw.param_groups[0]["params"]}
+    assert ours == {id(layer.weight) for layer in network.modules() if isinstance(layer, nn.Linear)}
+    assert ours | rest == {id(value) for value in network.parameters()}
+    assert not ours & rest
+
+
+def test_a_step_of_muon_has_equal_singular_values():
+    layer = nn.Linear(8, 8, bias=False)
+    before = layer.weight.detach().clone()
+    muon, _ = optimizers_of(nn.ModuleList([layer, nn.LayerNorm(8)]), "muon", 0.0)
+    muon.param_groups[0]["lr"] = 0.1
+    layer(torch.eye(8) * torch.arange(1.0, 9)).square().sum().backward()
+    muon.step()
+    singular = torch.linalg.svdvals(layer.weight.detach() - before)
+    assert singular.max() < 2 * singular.min()
 
 
 def test_a_model_is_trained_further_from_another_runs_weights(images, folder, tmp_path, monkeypatch, capsys):

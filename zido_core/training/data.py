@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 class Mixture:
     """What the crops of a training run look like."""
 
-    size: int = 48
+    size: int = 64
     """Side of the input crops in pixels; the truth is four times as large."""
     shares: tuple[float, ...] = (0.4, 0.17, 0.15, 0.14, 0.14)
     """Share of each of ``DEGRADATIONS``, in their order; sums to 1."""

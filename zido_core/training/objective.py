@@ -74,22 +74,28 @@ def psnr(error: Tensor) -> float:
 
 
 class CoarseObjective:
-    """L1 on the detail, and the Laplace likelihood of what is left for the amplitude."""
+    """Mean logarithm of each crop's squared error (NAFNet's loss: Chen et al. 2022, section 5), and the Laplace
+    likelihood of what is left for the amplitude.
 
-    amplitude_weight = 0.01
+    The logarithm makes a crop count by the decibels that are gained in it, whatever its contrast.
+    """
+
+    error_weight, amplitude_weight = 0.02, 0.01
+    least = 1e-5
+    """Squared error (50 dB) below which a crop is good enough."""
 
     def network(self) -> Coarse:
         return Coarse()
 
     def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
         image, truth = stack(pairs, place_of(network))
-        detail = detail_of(image, truth)
         out: CoarseOutput = network(image)
-        missed = (detail - out.residual).abs()
+        missed = detail_of(image, truth) - out.residual
+        error = torch.log(missed.square().mean((1, 2, 3)) + self.least)
         # A Laplace variable of mean magnitude b has the standard deviation sqrt(2) b.
         scale = out.amplitude / 2**0.5 + 2e-4
-        likelihood = missed.detach().mean(1, keepdim=True) / scale + torch.log(scale)
-        return missed.mean() + self.amplitude_weight * likelihood.mean()
+        likelihood = missed.detach().abs().mean(1, keepdim=True) / scale + torch.log(scale)
+        return self.error_weight * error.mean() + self.amplitude_weight * likelihood.mean()
 
     def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
         figures = {}

@@ -16,7 +16,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,11 +24,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from ..content_hash import sha256_of
 from .data import Images, Mixture, Pair, draw_pair
 from .noise_sense import MIXTURE, NoiseObjective
 from .objective import CoarseObjective, Objective, RefinerObjective
+from .optimiser import Optimiser, optimizers_of
 
 Stage = Literal["coarse", "refiner", "learner", "adapter", "noise"]
 """The first two are the embedded model's, the next two DeeDSR's (see ``deedsr``)."""
@@ -55,13 +57,13 @@ class Recipe:
     warmup: int = 200
     """Steps of linear rise."""
     weight_decay: float = 1e-4
-    """AdamW's."""
+    """AdamW's and Muon's."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     ema: float = 0.999
     """Decay of the averaged weights, which are the ones that count."""
-    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
-    """Adam with decoupled weight decay, plain Adam, or gradient descent with a momentum of 0.9."""
+    optimiser: Optimiser = "adamw"
+    """What makes a step of a gradient (see ``optimiser``)."""
     decay: Literal["cosine", "tenths", "none"] = "cosine"
     """How the rate falls after the rise: to 1 % in a cosine, to a tenth twice, or not at all."""
     half: bool = True
@@ -79,12 +81,13 @@ class Progress:
     step: int
     network: nn.Module
     average: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: tuple[torch.optim.Optimizer, ...]
 
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write beside, then rename: a killed run leaves the previous checkpoint."""
         state = {"step": self.step, "recipe": asdict(recipe)}
-        state |= {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
+        state |= {name: getattr(self, name).state_dict() for name in ("network", "average")}
+        state["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
         torch.save(state, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
@@ -92,8 +95,10 @@ class Progress:
         """Continue from a checkpoint of the same architecture."""
         state = torch.load(path, weights_only=True, map_location="cpu")
         self.step = state["step"]
-        for name in ("network", "average", "optimizer"):
+        for name in ("network", "average"):
             getattr(self, name).load_state_dict(state[name])
+        for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(known)
 
 
 def batch_of(images: Images, mixture: Mixture, recipe: Recipe, step: int) -> list[Pair]:
@@ -114,6 +119,30 @@ def rate_at(step: int, recipe: Recipe) -> float:
 
 Draw = Callable[[Images, Mixture, Recipe, int], list[Pair]]
 """What a step sees: a function of seed, stage and step."""
+
+
+@dataclass(frozen=True)
+class Steps(Dataset[tuple[int, list[Pair]]]):
+    """What every step of a run sees, by its number: a data set as torch's loader takes it."""
+
+    draw: Draw
+    images: Images
+    mixture: Mixture
+    recipe: Recipe
+
+    def __getitem__(self, step: int) -> tuple[int, list[Pair]]:
+        return step, self.draw(self.images, self.mixture, self.recipe, step)
+
+    def since(self, step: int) -> Iterable[tuple[int, list[Pair]]]:
+        """From this step on; drawn in a process of its own while the step before is computed."""
+        coming = range(step, self.recipe.steps)
+        # A thread would hold the interpreter whenever the network wants it.
+        return DataLoader(self, batch_size=None, sampler=coming, num_workers=1, collate_fn=as_drawn)
+
+
+def as_drawn(pairs: Any) -> Any:
+    """Arrays stay arrays."""
+    return pairs
 
 
 def train(
@@ -138,9 +167,7 @@ def train(
     generator = torch.Generator()
     losses: list[float] = []
     began = time.monotonic()
-    while progress.step < recipe.steps:
-        step = progress.step
-        pairs = draw(training, mixture, recipe, step)
+    for step, pairs in Steps(draw, training, mixture, recipe).since(progress.step):
         generator.manual_seed(recipe.seed * 1_000_003 + step)
         losses.append(train_step(progress, objective, pairs, generator, recipe))
         if progress.step % 50 == 0:
@@ -167,33 +194,29 @@ def start(
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     network, average = network.to(device), average.to(device)
-    learnt = [value for value in network.parameters() if value.requires_grad]
-    return Progress(step=0, network=network, average=average, optimizer=optimizer_of(learnt, recipe))
-
-
-def optimizer_of(learnt: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser of a recipe."""
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimiser == "sgd":
-        return torch.optim.SGD(learnt, lr=rate, momentum=0.9, weight_decay=decay)
-    if recipe.optimiser == "adam":
-        return torch.optim.Adam(learnt, lr=rate)
-    return torch.optim.AdamW(learnt, lr=rate, weight_decay=decay, betas=(0.9, 0.99))
+    return Progress(
+        step=0,
+        network=network,
+        average=average,
+        optimizers=optimizers_of(network, recipe.optimiser, recipe.weight_decay),
+    )
 
 
 def train_step(
     progress: Progress, objective: Objective, pairs: list[Pair], generator: torch.Generator, recipe: Recipe
 ) -> float:
     """One step, then the running average; returns the loss."""
-    for group in progress.optimizer.param_groups:
-        group["lr"] = rate_at(progress.step, recipe)
+    for optimizer in progress.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(progress.step, recipe)
     device = next(progress.network.parameters()).device
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.half):
         loss = objective.loss(progress.network, pairs, generator)
-    progress.optimizer.zero_grad(set_to_none=True)
+    progress.network.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch has no hints here
     torch.nn.utils.clip_grad_norm_(progress.network.parameters(), recipe.clip)
-    progress.optimizer.step()
+    for optimizer in progress.optimizers:
+        optimizer.step()
     decay = min(recipe.ema, (progress.step + 1) / (progress.step + 10))
     with torch.no_grad():
         for mean, value in zip(progress.average.parameters(), progress.network.parameters(), strict=True):
@@ -214,6 +237,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=default["steps"])
     parser.add_argument("--batch", type=int, default=default["batch"])
     parser.add_argument("--learning-rate", type=float, default=default["learning_rate"])
+    parser.add_argument("--optimiser", choices=get_args(Optimiser), default=default["optimiser"])
     parser.add_argument("--seed", type=int, default=default["seed"])
     parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="another run's, to train it further")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
@@ -224,6 +248,7 @@ def main() -> None:
         steps=chosen.steps,
         batch=chosen.batch,
         learning_rate=chosen.learning_rate,
+        optimiser=chosen.optimiser,
         half=chosen.stage != "noise",
         seed=chosen.seed,
         start=chosen.start and f"sha256:{sha256_of(chosen.start)}",

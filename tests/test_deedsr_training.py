@@ -26,7 +26,7 @@ from zido_core.nets.deedsr import build_learner
 from zido_core.nets.ldm import unet_config
 from zido_core.nets.stablesr import EncoderConfig
 from zido_core.training.data import Images, Mixture
-from zido_core.training.deedsr import main, pooled
+from zido_core.training.deedsr import Pool, main
 from zido_core.training.deedsr_adapter import AdapterObjective, base_folder
 from zido_core.training.deedsr_files import load_learner, save_learner
 from zido_core.training.deedsr_learner import (
@@ -153,7 +153,7 @@ class TestContrast:
             assert spreads[0] == pytest.approx(spreads[1])
 
     def test_a_pool_gives_the_same_batches_again(self, images):
-        draw = pooled(batch_of, 2)
+        draw = Pool(batch_of, 2)
         first, second, again = (draw(images, MIXTURE, RECIPE, step) for step in (0, 1, 2))
         assert again is first
         assert not np.array_equal(first[0].image, second[0].image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from zido_core.training.degrade import DEGRADATIONS, LEVELS, degrade, reduce
 from zido_core.training.export import export
 from zido_core.training.objective import CoarseObjective, RefinerObjective, psnr
 from zido_core.training.optimiser import optimizers_of
-from zido_core.training.train import Recipe, batch_of, main, rate_at, start, train
+from zido_core.training.train import Recipe, Steps, batch_of, main, rate_at, start, train
 
 SMALL = Mixture(size=8, margin=2)
 
@@ -99,6 +100,15 @@ def test_pairs_depend_on_seed_stage_and_step_alone(images):
         np.array_equal(a.image, b.image) and np.array_equal(a.truth, b.truth) for a, b in zip(first, again, strict=True)
     )
     assert not np.array_equal(first[0].truth, batch_of(images, SMALL, recipe, 6)[0].truth)
+
+
+def test_crops_are_drawn_ahead_in_another_process_and_are_the_same(images):
+    recipe = Recipe(stage="coarse", batch=1, steps=7)
+    steps = pickle.loads(pickle.dumps(Steps(batch_of, images, SMALL, recipe)))
+    seen = list(steps.since(5))
+    assert [step for step, _ in seen] == [5, 6]
+    for step, (pair,) in seen:
+        assert np.array_equal(pair.truth, batch_of(images, SMALL, recipe, step)[0].truth)
 
 
 def test_pairs_have_the_sizes_of_the_mixture(images):

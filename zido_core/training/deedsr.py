@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
@@ -91,7 +91,7 @@ def train_learner(chosen: argparse.Namespace) -> None:
     if chosen.told:
         mixture = Mixture(size=shape.patch, shares=LEVEL_SHARES, margin=BLOCK)
     drawn = draw_alike if shape.positives == "degradation" and not chosen.told else batch_of
-    run(objective, images, mixture, recipe, chosen, pooled(drawn, chosen.pool))
+    run(objective, images, mixture, recipe, chosen, Pool(drawn, chosen.pool))
     progress = start(objective, recipe)
     progress.load(chosen.out / "learner.pt")
     network = progress.network
@@ -142,21 +142,24 @@ def plot(chosen: argparse.Namespace) -> None:
     print(f"  the nearest mean of the training's own crops tells {right:.1%} right")
 
 
-def pooled(draw: Draw, batches: int) -> Draw:
+@dataclass(frozen=True)
+class Pool:
     """So many batches, again and again: drawing them is most of the work on a CPU; 0: always new ones."""
-    kept: dict[int, list[Pair]] = {}
 
-    def again(images: Images, mixture: Mixture, recipe: Recipe, step: int) -> list[Pair]:
-        if not batches:
-            return draw(images, mixture, recipe, step)
-        number = step % batches
-        if number not in kept:
+    draw: Draw
+    batches: int
+    kept: dict[int, list[Pair]] = field(default_factory=dict, repr=False)
+
+    def __call__(self, images: Images, mixture: Mixture, recipe: Recipe, step: int) -> list[Pair]:
+        """The batch of a step."""
+        if not self.batches:
+            return self.draw(images, mixture, recipe, step)
+        number = step % self.batches
+        if number not in self.kept:
             # The learner never looks at truths, and they would fill the memory.
-            drawn = draw(images, mixture, recipe, number)
-            kept[number] = [pair._replace(truth=pair.truth[:, :1, :1].copy()) for pair in drawn]
-        return kept[number]
-
-    return again
+            drawn = self.draw(images, mixture, recipe, number)
+            self.kept[number] = [pair._replace(truth=pair.truth[:, :1, :1].copy()) for pair in drawn]
+        return self.kept[number]
 
 
 def numbers(text: str) -> tuple[int, ...]:

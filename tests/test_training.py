@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -177,6 +179,29 @@ def test_a_model_is_trained_further_from_another_runs_weights(images, folder, tm
     main()
     told = torch.load(tmp_path / "on/coarse.pt", weights_only=True)["recipe"]["start"]
     assert told == f"sha256:{hashlib.sha256((tmp_path / 'coarse.pt').read_bytes()).hexdigest()}"
+
+
+def test_two_processes_train_as_one_with_the_crops_of_both(folder, images, tmp_path):
+    """The command that ``together`` names, against one process that sees all crops."""
+    given = ["--data", str(folder), "--out", str(tmp_path / "two"), "--steps", "2", "--batch", "1", "--seed", "3"]
+    module = ["-m", "--", "zido_core.training.train", "coarse", "--optimiser", "sgd"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *module]
+    subprocess.run([*launch, *given], check=True, capture_output=True)
+    two = torch.load(tmp_path / "two/coarse.pt", weights_only=True)
+    assert two["recipe"]["processes"] == 2
+
+    def both(images, mixture, recipe, step):
+        return [pair for number in (2 * step, 2 * step + 1) for pair in batch_of(images, mixture, recipe, number)]
+
+    recipe = Recipe(stage="coarse", steps=2, batch=1, seed=3, optimiser="sgd")
+    list(train(CoarseObjective(), images, Mixture(), recipe, tmp_path, draw=both))
+    one = torch.load(tmp_path / "coarse.pt", weights_only=True)
+    fresh = start(CoarseObjective(), recipe).network.state_dict()
+    moved = {name: value - fresh[name] for name, value in one["network"].items()}
+    apart = {name: value - one["network"][name] for name, value in two["network"].items()}
+    size = sum(float(value.square().sum()) for value in moved.values()) ** 0.5
+    assert size > 0
+    assert sum(float(value.square().sum()) for value in apart.values()) ** 0.5 < 0.02 * size
 
 
 def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path):

@@ -7,7 +7,7 @@ noisy rasters from others.
 
 All resume from ``RUN`` when it holds a checkpoint. A run is reproducible: step ``i`` draws its batch from
 (seed, stage, i), so a resumed run sees what an uninterrupted one would have seen. ``--start`` begins a run with the
-weights of another, which is how a model is trained further.
+weights of another, which is how a model is trained further. Several processes train one network (``together``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -31,6 +31,7 @@ from .data import Images, Mixture, Pair, draw_pair
 from .noise_sense import MIXTURE, NoiseObjective
 from .objective import CoarseObjective, Objective, RefinerObjective
 from .optimiser import Optimiser, optimizers_of
+from .together import Member, average_gradients, join, member
 
 Stage = Literal["coarse", "refiner", "learner", "adapter", "noise"]
 """The first two are the embedded model's, the next two DeeDSR's (see ``deedsr``)."""
@@ -51,7 +52,9 @@ class Recipe:
     steps: int = 8000
     """Length of the cosine schedule."""
     batch: int = 8
-    """Crops per step."""
+    """Crops per step, of every process."""
+    processes: int = 1
+    """How many train together."""
     learning_rate: float = 2e-3
     """Peak of the schedule."""
     warmup: int = 200
@@ -129,9 +132,12 @@ class Steps(Dataset[tuple[int, list[Pair]]]):
     images: Images
     mixture: Mixture
     recipe: Recipe
+    member: Member = field(default_factory=member)
 
     def __getitem__(self, step: int) -> tuple[int, list[Pair]]:
-        return step, self.draw(self.images, self.mixture, self.recipe, step)
+        """The pairs of a step; processes that train together see different ones."""
+        number = step * self.member.world + self.member.rank
+        return step, self.draw(self.images, self.mixture, self.recipe, number)
 
     def since(self, step: int) -> Iterable[tuple[int, list[Pair]]]:
         """From this step on; drawn in a process of its own while the step before is computed."""
@@ -166,10 +172,12 @@ def train(
         progress.load(checkpoint)
     generator = torch.Generator()
     losses: list[float] = []
-    began = time.monotonic()
+    began, us = time.monotonic(), member()
     for step, pairs in Steps(draw, training, mixture, recipe).since(progress.step):
-        generator.manual_seed(recipe.seed * 1_000_003 + step)
+        generator.manual_seed((recipe.seed * 1_000_003 + step) * us.world + us.rank)
         losses.append(train_step(progress, objective, pairs, generator, recipe))
+        if not us.writes:
+            continue
         if progress.step % 50 == 0:
             record = {"step": progress.step, "loss": float(np.mean(losses)), "rate": rate_at(step, recipe)}
             if progress.step % 500 == 0:
@@ -214,6 +222,7 @@ def train_step(
         loss = objective.loss(progress.network, pairs, generator)
     progress.network.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch has no hints here
+    average_gradients(progress.network)
     torch.nn.utils.clip_grad_norm_(progress.network.parameters(), recipe.clip)
     for optimizer in progress.optimizers:
         optimizer.step()
@@ -242,11 +251,13 @@ def main() -> None:
     parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="another run's, to train it further")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     chosen = parser.parse_args()
+    chosen.device = join(chosen.device)
     chosen.out.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(
         stage=chosen.stage,
         steps=chosen.steps,
         batch=chosen.batch,
+        processes=member().world,
         learning_rate=chosen.learning_rate,
         optimiser=chosen.optimiser,
         half=chosen.stage != "noise",

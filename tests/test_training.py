@@ -182,7 +182,7 @@ def test_a_model_is_trained_further_from_another_runs_weights(images, folder, tm
 
 
 def test_two_processes_train_as_one_with_the_crops_of_both(folder, images, tmp_path):
-    """The command that ``together`` names, against one process that sees all crops."""
+    """The command that ``train`` names, against one process that sees all crops."""
     given = ["--data", str(folder), "--out", str(tmp_path / "two"), "--steps", "2", "--batch", "1", "--seed", "3"]
     module = ["-m", "--", "zido_core.training.train", "coarse", "--optimiser", "sgd"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *module]

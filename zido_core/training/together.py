@@ -1,7 +1,5 @@
 """Several processes train one network, each on crops of its own: cores or GPUs, as ``torchrun`` starts them.
 
-    torchrun --nproc-per-node 2 -m -- zido_core.training.train coarse --data FOLDER --out RUN --batch 4
-
 Every step's gradients are averaged, so that all of them hold the same network; only the first one writes.
 """
 

@@ -7,7 +7,10 @@ noisy rasters from others.
 
 All resume from ``RUN`` when it holds a checkpoint. A run is reproducible: step ``i`` draws its batch from
 (seed, stage, i), so a resumed run sees what an uninterrupted one would have seen. ``--start`` begins a run with the
-weights of another, which is how a model is trained further. Several processes train one network (``together``).
+weights of another, which is how a model is trained further. Several processes, on cores or GPUs, train one network
+(``together``) when they are started as one run:
+
+    torchrun --nproc-per-node 2 -m -- zido_core.training.train coarse --data FOLDER --out RUN --batch 4
 """
 
 from __future__ import annotations

@@ -159,6 +159,7 @@ def test_muon_moves_the_matrices_of_linear_layers_and_adamw_the_rest():
 
 def test_a_step_of_muon_has_equal_singular_values():
     layer = nn.Linear(8, 8, bias=False)
+    nn.init.eye_(layer.weight)  # the gradient's singular values are 1 to 64, whatever was drawn before
     before = layer.weight.detach().clone()
     muon, _ = optimizers_of(nn.ModuleList([layer, nn.LayerNorm(8)]), "muon", 0.0)
     muon.param_groups[0]["lr"] = 0.1

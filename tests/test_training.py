@@ -107,9 +107,7 @@ def test_pairs_depend_on_seed_stage_and_step_alone(images):
 def test_crops_are_drawn_ahead_in_another_process_and_are_the_same(images):
     recipe = Recipe(stage="coarse", batch=1, steps=7)
     steps = pickle.loads(pickle.dumps(Steps(batch_of, images, SMALL, recipe)))
-    seen = list(steps.since(5))
-    assert [step for step, _ in seen] == [5, 6]
-    for step, (pair,) in seen:
+    for step, (pair,) in zip((5, 6), steps.since(5), strict=True):
         assert np.array_equal(pair.truth, batch_of(images, SMALL, recipe, step)[0].truth)
 
 

@@ -12,7 +12,6 @@ drawn of those. The learner's defaults are small, the adapter's those of the pap
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
@@ -37,10 +36,7 @@ from .deedsr_plot import draw_clusters, report
 from .deedsr_told import SHARES as LEVEL_SHARES
 from .deedsr_told import Told, ToldObjective
 from .objective import Objective
-from .train import Draw, Recipe, batch_of, start, train
-
-HELD_EVERY = 20
-"""As in ``train``: one image of so many is held out."""
+from .train import HELD_EVERY, Draw, Recipe, batch_of, start, tell, train
 
 SHARES = (0.2,) * 5
 """Of the degradations: all alike."""
@@ -54,11 +50,8 @@ def run(
 ) -> None:
     """Train, print and log."""
     chosen.out.mkdir(parents=True, exist_ok=True)
-    with (chosen.out / f"{recipe.stage}.jsonl").open("a") as log:
-        for record in train(objective, images, mixture, recipe, chosen.out, chosen.device, draw):
-            log.write(json.dumps(record) + "\n")
-            log.flush()
-            print(record, flush=True)
+    records = train(objective, images, mixture, recipe, chosen.out, chosen.device, draw)
+    tell(records, chosen.out / f"{recipe.stage}.jsonl")
 
 
 def train_learner(chosen: argparse.Namespace) -> None:

@@ -22,6 +22,10 @@ class Member(NamedTuple):
     world: int
     """How many there are."""
 
+    def own(self, number: int) -> int:
+        """A number of its own where a single process has this one."""
+        return number * self.world + self.rank
+
     @property
     def writes(self) -> bool:
         """Whether it is the one that writes checkpoints and the log."""

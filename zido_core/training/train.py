@@ -42,6 +42,9 @@ Stage = Literal["coarse", "refiner", "learner", "adapter", "noise"]
 EMBEDDED: tuple[Stage, ...] = ("coarse", "refiner", "noise")
 """What is in the package."""
 
+HELD_EVERY = 20
+"""One image of so many is held out to watch the training."""
+
 DROPS = (120 / 630, 240 / 630)
 """Shares of a run after which the rate ``tenths`` falls (DeeDSR, section 4.1)."""
 
@@ -128,7 +131,7 @@ Draw = Callable[[Images, Mixture, Recipe, int], list[Pair]]
 
 
 @dataclass(frozen=True)
-class Steps(Dataset[tuple[int, list[Pair]]]):
+class Steps(Dataset[list[Pair]]):
     """What every step of a run sees, by its number: a data set as torch's loader takes it."""
 
     draw: Draw
@@ -136,13 +139,13 @@ class Steps(Dataset[tuple[int, list[Pair]]]):
     mixture: Mixture
     recipe: Recipe
     member: Member = field(default_factory=member)
+    """Whose steps: the process that draws them is not a member itself."""
 
-    def __getitem__(self, step: int) -> tuple[int, list[Pair]]:
+    def __getitem__(self, step: int) -> list[Pair]:
         """The pairs of a step; processes that train together see different ones."""
-        number = step * self.member.world + self.member.rank
-        return step, self.draw(self.images, self.mixture, self.recipe, number)
+        return self.draw(self.images, self.mixture, self.recipe, self.member.own(step))
 
-    def since(self, step: int) -> Iterable[tuple[int, list[Pair]]]:
+    def since(self, step: int) -> Iterable[list[Pair]]:
         """From this step on; drawn in a process of its own while the step before is computed."""
         coming = range(step, self.recipe.steps)
         # A thread would hold the interpreter whenever the network wants it.
@@ -168,7 +171,7 @@ def train(
 
     ``weights``: what a fresh run begins with, instead of random ones.
     """
-    training, held = images.split(every=20)
+    training, held = images.split(HELD_EVERY)
     progress = start(objective, recipe, device, weights)
     checkpoint = out / f"{recipe.stage}.pt"
     if checkpoint.exists():
@@ -176,11 +179,13 @@ def train(
     generator = torch.Generator()
     losses: list[float] = []
     began, us = time.monotonic(), member()
-    for step, pairs in Steps(draw, training, mixture, recipe).since(progress.step):
-        generator.manual_seed((recipe.seed * 1_000_003 + step) * us.world + us.rank)
-        losses.append(train_step(progress, objective, pairs, generator, recipe))
+    for pairs in Steps(draw, training, mixture, recipe).since(progress.step):
+        step = progress.step
+        generator.manual_seed(us.own(recipe.seed * 1_000_003 + step))
+        loss = train_step(progress, objective, pairs, generator, recipe)
         if not us.writes:
             continue
+        losses.append(loss)
         if progress.step % 50 == 0:
             record = {"step": progress.step, "loss": float(np.mean(losses)), "rate": rate_at(step, recipe)}
             if progress.step % 500 == 0:
@@ -239,6 +244,15 @@ def train_step(
     return float(loss.detach())
 
 
+def tell(records: Iterable[dict[str, Any]], path: Path) -> None:
+    """Print the records of a run as they come, and add them to its log."""
+    with path.open("a") as log:
+        for record in records:
+            log.write(json.dumps(record) + "\n")
+            log.flush()
+            print(record, flush=True)
+
+
 def main() -> None:
     """Command line of the training."""
     default = {part.name: part.default for part in fields(Recipe)}
@@ -276,12 +290,11 @@ def main() -> None:
         objective = RefinerObjective(coarse=chosen.out / "coarse.pt", device=chosen.device)
     elif recipe.stage == "noise":
         objective, mixture = NoiseObjective(), MIXTURE
-    with (chosen.out / f"{recipe.stage}.jsonl").open("a") as log:
-        images = Images.read(chosen.data)
-        for record in train(objective, images, mixture, recipe, chosen.out, chosen.device, weights=weights):
-            log.write(json.dumps(record) + "\n")
-            log.flush()
-            print(record, flush=True)
+    images = Images.read(chosen.data)
+    tell(
+        train(objective, images, mixture, recipe, chosen.out, chosen.device, weights=weights),
+        chosen.out / f"{recipe.stage}.jsonl",
+    )
 
 
 if __name__ == "__main__":

@@ -128,7 +128,6 @@ def beside_panorama(runs: int, latents: tuple[int, int] = (128, 128), steps: int
 
 def panorama_pair(latents: tuple[int, int], steps: int) -> tuple[Callable[[], Any], Callable[[int], Any]]:
     import torch
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPanoramaPipeline, UNet2DConditionModel
 
     from zido_core.sampling.denoise import PromptPlan, denoise
     from zido_core.sampling.diffusers_sampler import DiffusersSampler
@@ -136,32 +135,8 @@ def panorama_pair(latents: tuple[int, int], steps: int) -> tuple[Callable[[], An
     from zido_core.tiling.grid import Size, flush_grid
 
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=64,
-        block_out_channels=(32, 64, 128, 128),
-        layers_per_block=2,
-        cross_attention_dim=64,
-        attention_head_dim=(2, 4, 8, 8),
-        norm_num_groups=16,
-    ).eval()
-    vae = AutoencoderKL(
-        block_out_channels=(4,) * 4,
-        norm_num_groups=2,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-    )
-    scheduler = DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, steps_offset=1)
-    pipeline = StableDiffusionPanoramaPipeline(
-        vae=vae,
-        text_encoder=None,
-        tokenizer=None,
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = tiny_panorama()
+    unet, scheduler = pipeline.unet, pipeline.scheduler
     grid = flush_grid(Size(*latents), 64, 32)
     pipeline.get_views = lambda *_, **__: [(t.row, t.bottom, t.col, t.right) for t in grid]
     start, bank = torch.randn(4, *latents), torch.randn(2, 77, 64)
@@ -193,6 +168,38 @@ def panorama_pair(latents: tuple[int, int], steps: int) -> tuple[Callable[[], An
         ).images[0]
 
     return ours, theirs
+
+
+def tiny_panorama() -> Any:
+    """A pipeline of diffusers around a random UNet; its autoencoder is never used."""
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPanoramaPipeline, UNet2DConditionModel
+
+    unet = UNet2DConditionModel(
+        sample_size=64,
+        block_out_channels=(32, 64, 128, 128),
+        layers_per_block=2,
+        cross_attention_dim=64,
+        attention_head_dim=(2, 4, 8, 8),
+        norm_num_groups=16,
+    ).eval()
+    vae = AutoencoderKL(
+        block_out_channels=(4,) * 4,
+        norm_num_groups=2,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
+    pipeline = StableDiffusionPanoramaPipeline(
+        vae=vae,
+        text_encoder=None,
+        tokenizer=None,
+        unet=unet,
+        scheduler=DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def clock(work: Callable[[], Any]) -> float:

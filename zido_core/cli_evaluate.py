@@ -13,7 +13,7 @@ from .errors import InvalidOptions, OutputNotWritable
 from .runner import OK, SOME_FAILED
 
 if TYPE_CHECKING:
-    from .evaluate.evaluation import Evaluation
+    from .evaluate.evaluation import Evaluation, Score
     from .evaluate.gallery import Gallery
 
 METHODS = "bicubic,lanczos,mini:fidelity=1,mini"
@@ -109,12 +109,7 @@ def evaluate(
             if results is not None:
                 records.save_result(results, result)
             if not quiet:
-                score = result.score
-                click.echo(
-                    f"{score.image}, {score.degradation}, {score.method}: {score.values['psnr']:.2f} dB, "
-                    f"{score.values['seconds']:.1f} s",
-                    err=True,
-                )
+                click.echo(_line(result.score), err=True)
     finally:
         # Also what there is when somebody stops it: hours may lie behind it.
         if evaluation.scores:
@@ -124,6 +119,12 @@ def evaluate(
     if evaluation.failures and not evaluation.scores:
         raise evaluation.failures[0].error
     return SOME_FAILED if evaluation.failures else OK
+
+
+def _line(score: Score) -> str:
+    """What is said of a result as soon as it is there."""
+    gained, took = f"{score.values['psnr']:.2f} dB", f"{score.values['seconds']:.1f} s"
+    return f"{score.image}, {score.degradation}, {score.method}: {gained}, {took}"
 
 
 def _write(evaluation: Evaluation, gallery: Gallery, targets: dict[str, Path], device: str, *, to_stdout: bool) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -105,53 +105,80 @@ def render(
     condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, picture.add, options)
     latents = None
     if options.diffuses:
-        noise = _noise_of(backbone, block, options.seed)
-        scheduler = _sampler_of(backbone, options)
-        clean = cache(lambda: backbone.encode(condition))
-        per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width
-        keeper, first = Keeper(slot, options, scheduler), _first_step(options)
-        start, kept = keeper.kept((backbone.latent_channels, *block.grid.canvas), backbone.device) or (first, None)
-        sampling = _Share(advance, _sampling_work(block, options, first, options.steps))
-        sampling.add(_sampling_work(block, options, first, start))
-        embedded = all(file.embedded for file in backbone.descriptor.files)
-
-        def on_step(step: int, latents: torch.Tensor) -> None:
-            keeper(step, latents)
-            if on_image is not None and embedded:
-                shown = 1 - (1 - options.fidelity) * (step + 1) / options.steps  # noise fades in as it becomes detail
-                on_image(lambda: backbone.decode(condition, latents, fidelity=shown))
-
-        with steered(
-            backbone,
-            condition,
-            bank.prompts,
-            options,
-            sampler=scheduler,
-            clean=clean,
-            origin=block.origin,
-            first=first,
-            on_work=sampling.add,
-        ) as network:
-            latents = denoise(  # nobody else holds the latents that it begins with: they may be large
-                _start_of(backbone, clean, scheduler, noise, options) if kept is None else kept,
-                predict=network.predict,
-                retry=network.retry,
-                guidance=network.guidance,
-                scheduler=scheduler,
-                windows=windows_of(block, options),
-                prompts=bank.plan,
-                guidance_scale=options.guidance_scale,
-                tile_batch=tile_batch(options.tile_batch, backbone, block.grid.tile),
-                workers=workers(backbone, block.grid),
-                noise=noise,
-                start=start,
-                on_step=on_step,
-                on_tiles=lambda count: sampling.add(count * per_window),
-            )
-        sampling.complete()
+        show = None if on_image is None else partial(_show, on_image, backbone, condition, options)
+        latents = _sample(backbone, condition, block, bank, options, advance, slot, show)
     enlarged = backbone.decode(condition, latents, fidelity=options.fidelity)
     picture.complete()
     return enlarged
+
+
+def _sample(
+    backbone: Backbone[Any],
+    condition: Any,
+    block: Block,
+    bank: Bank,
+    options: ResolvedOptions,
+    advance: Callable[[int], None],
+    slot: Slot | None,
+    show: Callable[[int, torch.Tensor], None] | None,
+) -> torch.Tensor:
+    """The region's latents, denoised; from where an earlier run kept them."""
+    scheduler, first = _sampler_of(backbone, options), _first_step(options)
+    keeper = Keeper(slot, options, scheduler)
+    noise, clean = _noise_of(backbone, block, options.seed), cache(lambda: backbone.encode(condition))
+    per_window = _passes(options) * block.grid.tile.height * block.grid.tile.width
+    start, kept = keeper.kept((backbone.latent_channels, *block.grid.canvas), backbone.device) or (first, None)
+    work = _Share(advance, _sampling_work(block, options, first, options.steps))
+    work.add(_sampling_work(block, options, first, start))
+
+    def on_step(step: int, latents: torch.Tensor) -> None:
+        keeper(step, latents)
+        if show is not None:
+            show(step, latents)
+
+    with steered(
+        backbone,
+        condition,
+        bank.prompts,
+        options,
+        sampler=scheduler,
+        clean=clean,
+        origin=block.origin,
+        first=first,
+        on_work=work.add,
+    ) as network:
+        latents = denoise(  # nobody else holds the latents that it begins with: they may be large
+            _start_of(backbone, clean, scheduler, noise, options) if kept is None else kept,
+            predict=network.predict,
+            retry=network.retry,
+            guidance=network.guidance,
+            scheduler=scheduler,
+            windows=windows_of(block, options),
+            prompts=bank.plan,
+            guidance_scale=options.guidance_scale,
+            tile_batch=tile_batch(options.tile_batch, backbone, block.grid.tile),
+            workers=workers(backbone, block.grid),
+            noise=noise,
+            start=start,
+            on_step=on_step,
+            on_tiles=lambda count: work.add(count * per_window),
+        )
+    work.complete()
+    return latents
+
+
+def _show(
+    on_image: Callable[[Callable[[], NDArray[np.float32]]], None],
+    backbone: Backbone[Any],
+    condition: Any,
+    options: ResolvedOptions,
+    step: int,
+    latents: torch.Tensor,
+) -> None:
+    """Offer what a step has made of the image, where no autoencoder is needed to see it."""
+    if all(file.embedded for file in backbone.descriptor.files):
+        shown = 1 - (1 - options.fidelity) * (step + 1) / options.steps  # noise fades in as it becomes detail
+        on_image(lambda: backbone.decode(condition, latents, fidelity=shown))
 
 
 class _Share:

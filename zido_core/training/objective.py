@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -73,6 +73,12 @@ def psnr(error: Tensor) -> float:
     return float((-10 * torch.log10(error.float().square().mean((1, 2, 3)) + 1e-8)).mean())
 
 
+def averaged(checkpoint: Path) -> Mapping[str, Tensor]:
+    """The weights that count of another run: their running average."""
+    weights: Mapping[str, Tensor] = torch.load(checkpoint, weights_only=True, map_location="cpu")["average"]
+    return weights
+
+
 class CoarseObjective:
     """Mean logarithm of each crop's squared error (NAFNet's loss: Chen et al. 2022, section 5), and the Laplace
     likelihood of what is left for the amplitude.
@@ -123,7 +129,7 @@ class RefinerObjective:
 
     def __init__(self, *, coarse: Path, device: torch.device | str = "cpu") -> None:
         self.coarse = Coarse().to(device)
-        self.coarse.load_state_dict(torch.load(coarse, weights_only=True, map_location="cpu")["average"])
+        self.coarse.load_state_dict(averaged(coarse))
         self.coarse.requires_grad_(False)
         self.tagger = SceneTagger()
         self.schedule = Schedule.from_spec(MiniBackbone.schedule, steps=4)

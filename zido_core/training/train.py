@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..content_hash import sha256_of
 from .data import Images, Mixture, Pair, draw_pair
 from .noise_sense import MIXTURE, NoiseObjective
-from .objective import CoarseObjective, Objective, RefinerObjective
+from .objective import CoarseObjective, Objective, RefinerObjective, averaged
 from .optimiser import Optimiser, optimizers_of
 from .together import Member, average_gradients, join, member
 
@@ -281,9 +281,7 @@ def main() -> None:
         seed=chosen.seed,
         start=chosen.start and f"sha256:{sha256_of(chosen.start)}",
     )
-    weights = None
-    if chosen.start is not None:
-        weights = torch.load(chosen.start, weights_only=True, map_location="cpu")["average"]
+    weights = None if chosen.start is None else averaged(chosen.start)
     mixture = Mixture()
     objective: Objective = CoarseObjective()
     if recipe.stage == "refiner":

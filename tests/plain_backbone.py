@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zido_core.backbones.base import ScheduleSpec
+from zido_core.backbones.base import ScheduleSpec, Told
 from zido_core.catalog import describe
 from zido_core.options import ResolvedOptions
 from zido_core.prompts.base import Prompt
@@ -34,6 +34,7 @@ class PlainBackbone:
         prompts: Sequence[Prompt],
         advance: Callable[[int], None],
         options: ResolvedOptions,
+        told: Sequence[Told] = (),
     ) -> Tensor:
         return image
 

@@ -14,6 +14,7 @@ import torch
 from tests.conftest import smooth_pixels
 from zido_core import embedded
 from zido_core.backbones import load_backbone, mini
+from zido_core.backbones.base import Told
 from zido_core.catalog import MINI
 from zido_core.errors import ModelMissing
 from zido_core.nets.mini import SCALE, Coarse, Refiner, local_activity, refiner_condition, shuffle, unshuffle
@@ -142,6 +143,70 @@ def test_prompts_become_levels(backbone) -> None:
     levels = conditioned(backbone, picture(8, 8), prompts).levels
     assert levels.shape == (3, backbone.vocabulary)
     assert (levels != 0).sum(1).tolist() == [0, 2, 0]
+
+
+HARMS = {
+    "nothing": ("", (0, 0, 0, 0)),
+    "content alone": ("water, smooth", (0, 0, 0, 0)),
+    "clean": ("water, clean", (0, 0, 0, 1)),
+    "noisy": ("noisy", (0, 0.55 / 0.65, 0, 1)),
+    "more than was taught": ("very blurred, very noisy, very compressed", (1, 1, 1, 1)),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), HARMS.values(), ids=HARMS)
+def test_the_coarse_network_hears_of_harm(text: str, told: tuple[float, ...]) -> None:
+    levels = mini.levels_of([Prompt(text=text)])
+    assert mini.harm_in(mini.harm_words(levels))[0].tolist() == pytest.approx(told)
+
+
+def test_tiles_tell_of_their_own_harm_and_are_blended_where_they_overlap() -> None:
+    levels = mini.levels_of([Prompt(text="clean"), Prompt(text="very noisy")])
+    told = [Told(Tile(0, 0, 6, 6), 0), Told(Tile(0, 4, 6, 6), 1)]
+    found = mini.harm_map(levels, told, Size(6, 10))
+    assert found[1, :, :4].max() == 0
+    assert found[1, :, 6:].min() == 1
+    assert (found[1, :, 5] > found[1, :, 4]).all()
+    assert torch.allclose(found[3], torch.ones(6, 10))
+    assert not mini.harm_map(levels, [], Size(6, 10)).any()
+
+
+def test_harm_that_is_the_same_in_all_tiles_is_told_once() -> None:
+    levels = mini.levels_of([Prompt(tags=(Tag("noisy", 0.37),)), Prompt(tags=(Tag("noisy", 0.41),))])
+    tiles = [Tile(0, 0, 6, 6), Tile(0, 4, 6, 6)]
+    same, different = (
+        mini.harm_map(levels, list(map(Told, tiles, ids)), Size(6, 10))[None] for ids in ((0, 0), (0, 1))
+    )
+    assert mini.once(same).shape == (1, 4)
+    assert (mini.once(same) == same[..., 0, 0]).all()
+    assert mini.once(different) is different
+
+
+def test_harm_that_is_the_same_everywhere_is_told_either_way(untrained) -> None:
+    coarse, _ = untrained
+    image, harm = torch.rand(2, 3, 12, 16), torch.rand(2, 4)
+    with torch.no_grad():
+        once = coarse(image, harm)
+        everywhere = coarse(image, harm[:, :, None, None].expand(-1, -1, 12, 16))
+        nothing, zeros = coarse(image), coarse(image, torch.zeros(2, 4))
+    for one, other in zip(once, everywhere, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(one, other) for one, other in zip(nothing, zeros, strict=True))
+    assert not torch.allclose(once.features, nothing.features)
+
+
+def test_what_is_said_of_harm_changes_what_is_certain(backbone) -> None:
+    """With the weights that come along: who is told of noise leaves more of it out."""
+    clean = picture(40, 40)
+    noisy = clean + 0.04 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    whole, place = [Told(Tile(0, 0, 40, 40), 0)], Tile(0, 0, 40, 40)
+    made = {}
+    for text in ("clean", "very noisy"):
+        condition = backbone.condition(noisy, place, [Prompt(text=text)], lambda done: None, OPTIONS, whole)
+        made[text] = torch.from_numpy(backbone.decode(condition, None, fidelity=1.0))
+    truth = torch.from_numpy(resize(clean.numpy(), Size(160, 160)))
+    errors = {text: float((image - truth).square().mean()) for text, image in made.items()}
+    assert errors["very noisy"] < 0.9 * errors["clean"]
 
 
 def test_sampling_starts_from_no_detail(backbone) -> None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from zido_core.errors import BadInput
 from zido_core.prompts.content import straightness
-from zido_core.prompts.degradation import blocks_mean, noise_map, ramp
+from zido_core.prompts.degradation import blocks_mean, ramp
 from zido_core.prompts.scene import THRESHOLDS, SceneTagger, scores
 from zido_core.prompts.vocabulary import VOCABULARY, encode
 from zido_core.tiling.grid import Tile
@@ -186,15 +186,6 @@ def test_blocks_mean_equals_plain_means():
     assert np.allclose(blocks_mean(values), expected, atol=1e-6)
 
 
-def test_noise_map_measures_white_noise_and_ignores_ramps():
-    """Immerkaer's estimate: its mean is the standard deviation, whatever linear ramp lies under the noise."""
-    rows, cols = np.mgrid[0:256, 0:256] / 256
-    noise = np.random.default_rng(0).normal(0.0, 0.03, (256, 256))
-    found = noise_map((0.2 + 0.3 * rows + 0.2 * cols + noise).astype(np.float32)).mean()
-    assert found == pytest.approx(0.03, rel=0.03)
-    assert noise_map((0.3 * rows + 0.2 * cols).astype(np.float32)).max() < 1e-6
-
-
 @pytest.mark.parametrize(("angle", "straight"), [(0, True), (30, True), (45, True), (90, True), (None, False)])
 def test_straightness_at_any_angle(angle: float | None, straight: bool):
     rows, cols = np.mgrid[0:64, 0:64]
@@ -249,9 +240,9 @@ def level(image: Image.Image, name: str) -> float:
 @pytest.mark.parametrize(
     ("name", "harm", "strengths"),
     [
-        ("noisy", noise, (4, 8, 16, 32)),
-        ("noisy", gray_noise, (10, 20, 40)),
-        ("blurred", blur, (0.6, 1.0, 1.6, 2.5)),
+        ("noisy", noise, (4, 8, 16, 25)),
+        ("noisy", gray_noise, (6, 12, 24)),
+        ("blurred", blur, (0.5, 1.0, 1.6)),
         ("compressed", jpeg, (80, 50, 30, 10)),
     ],
     ids=["noise", "gray noise", "blur", "jpeg"],

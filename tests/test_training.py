@@ -16,14 +16,16 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+from zido_core.backbones.mini import harm_in
+from zido_core.nets.harm_sense import HarmSense
 from zido_core.nets.mini import Refiner
-from zido_core.nets.noise_sense import NoiseSense
+from zido_core.prompts.degradation import said
 from zido_core.prompts.vocabulary import VOCABULARY
-from zido_core.training import noise_sense
+from zido_core.training import harm_sense
 from zido_core.training.data import Images, Mixture, draw_pair
-from zido_core.training.degrade import DEGRADATIONS, LEVELS, degrade, reduce
+from zido_core.training.degrade import DEGRADATIONS, LEVELS, Harm, degrade, degrade_and_tell, harm_of, reduce
 from zido_core.training.export import export
-from zido_core.training.objective import CoarseObjective, RefinerObjective, psnr
+from zido_core.training.objective import CoarseObjective, RefinerObjective, harm_seen, psnr, stack
 from zido_core.training.optimiser import optimizers_of
 from zido_core.training.train import Recipe, Steps, batch_of, main, rate_at, start, train
 
@@ -230,24 +232,60 @@ def test_psnr_is_the_mean_of_each_examples():
 
 
 def test_every_way_of_harming_gives_a_fourth_of_the_truth(images):
-    pair = draw_pair(images, replace(noise_sense.MIXTURE, size=20), np.random.default_rng(0))
+    pair = draw_pair(images, replace(harm_sense.MIXTURE, size=20), np.random.default_rng(0))
     truth = np.ascontiguousarray(pair.truth.transpose(1, 2, 0))
-    made = {kind: noise_sense.harmed(truth, kind, np.random.default_rng(1)) for kind in noise_sense.SHARES}
-    for kind, image in made.items():
+    made = {kind: harm_sense.harmed(truth, kind, np.random.default_rng(1)) for kind in harm_sense.SHARES}
+    for kind, (image, harm) in made.items():
+        assert all(0 <= level <= 1 for level in harm if not np.isnan(level)), kind
         assert image.shape == (20, 20, 3), kind
         assert np.allclose(image * 255, np.rint(image * 255), atol=1e-3), kind
-    assert np.array_equal(made["coarse"], np.rint(truth[::4, ::4] * 255) / np.float32(255))
-    assert sum(noise_sense.SHARES.values()) == pytest.approx(1)
+    assert np.array_equal(made["coarse"][0], np.rint(truth[::4, ::4] * 255) / np.float32(255))
+    assert sum(harm_sense.SHARES.values()) == pytest.approx(1)
 
 
-def test_what_tells_noise_is_learnt_and_exported(images, folder, tmp_path):
-    objective = noise_sense.NoiseObjective()
-    list(train(objective, images, noise_sense.MIXTURE, Recipe(stage="noise", steps=2, batch=2, half=False), tmp_path))
-    (tmp_path / "noise.jsonl").write_text("")
-    card = export(tmp_path, folder, tmp_path / "weights", name="noise")
-    stored = load_file(tmp_path / "weights/noise.safetensors")
-    NoiseSense().load_state_dict({name.removeprefix("noise."): value.float() for name, value in stored.items()})
-    content = (tmp_path / "weights/noise.safetensors").read_bytes()
+def test_levels_say_what_was_done():
+    """In units of the reduced image: what is done before the reduction counts a fourth."""
+    assert degrade_and_tell(picture(), "clean", np.random.default_rng(0))[1] == Harm(0, 0, 0)
+    assert harm_of(sigma=1, noise=25.5 * 0.1, quality=70) == pytest.approx((0.5, 0.1**0.6, 0.3))
+    assert harm_of(sigma=9, noise=99, quality=0) == (1, 1, 1)
+    for kind, level in LEVELS.items():
+        harm = degrade_and_tell(picture(), kind, np.random.default_rng(0))[1]
+        bounds = [
+            harm_of(
+                sigma=level.blur_sigma[end] / 4,
+                noise=float(np.hypot(level.second_noise[end], level.first_noise[end] / 4)),
+                quality=level.second_quality[1 - end],
+            )
+            for end in (0, 1)
+        ]
+        assert all(low <= found <= high for low, found, high in zip(bounds[0], harm, bounds[1], strict=True)), kind
+    blurred, noisy, compressed = degrade_and_tell(picture(), "sensor", np.random.default_rng(0))[1]
+    assert blurred > 0.15
+    assert noisy > 0.05
+    assert compressed == 0
+
+
+def test_the_coarse_network_is_told_what_is_seen_what_was_done_or_nothing(images):
+    pairs = [draw_pair(images, Mixture(size=24, shares=(0, 0, 0, 1, 0)), np.random.default_rng(i)) for i in range(64)]
+    objective, image = CoarseObjective(), stack(pairs)[0]
+    told = objective.told(pairs, image, torch.Generator().manual_seed(0))
+    done = harm_in(said(torch.tensor([pair.harm for pair in pairs])))
+    seen = harm_in(harm_seen(image))
+    ways = [(told == each).all(1) for each in (seen, done, torch.zeros_like(told))]
+    assert (ways[0] | ways[1] | ways[2]).all()
+    assert all(4 <= int(way.sum()) <= 52 for way in ways)
+
+
+def test_what_sees_harm_is_learnt_and_exported(images, folder, tmp_path):
+    objective = harm_sense.HarmObjective()
+    list(train(objective, images, harm_sense.MIXTURE, Recipe(stage="harm", steps=2, batch=2, half=False), tmp_path))
+    (tmp_path / "harm.jsonl").write_text("")
+    card = export(tmp_path, folder, tmp_path / "weights", name="harm")
+    stored = load_file(tmp_path / "weights/harm.safetensors")
+    HarmSense().load_state_dict({name.removeprefix("harm."): value.float() for name, value in stored.items()})
+    content = (tmp_path / "weights/harm.safetensors").read_bytes()
     assert card["sha256"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
-    assert card["mixture"] == noise_sense.SHARES
-    assert set(objective.watch(objective.network(), images, noise_sense.MIXTURE, 0)) == set(noise_sense.SHARES)
+    assert card["mixture"] == harm_sense.SHARES
+    watched = objective.watch(objective.network(), images, harm_sense.MIXTURE, 0)
+    assert {name.split("_")[1] for name in watched} == set(harm_sense.SHARES)
+    assert not {"blurred_sharp", "blurred_coarse"} & set(watched)

@@ -42,7 +42,7 @@ def test_a_tile_of_the_turned_canvas_is_the_turned_tile(turn, tile):
 class Leaning(PlainBackbone):
     """Sees where its view lies: brighter to the right, and predicts its condition."""
 
-    def condition(self, image, place, prompts, advance, options):
+    def condition(self, image, place, prompts, advance, options, told=()):
         assert image.shape[1:] == place.size
         return image + torch.linspace(0, 1, image.shape[2])
 

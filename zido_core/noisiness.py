@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .embedded import embedded
-from .nets.noise_sense import NoiseSense, looks
+from .nets.harm_sense import looks
+from .prompts.degradation import levels_of
+from .prompts.vocabulary import LEVELLED
 from .raster.source import Source
 from .raster.stretch import Stretch
 from .setup import Setup
@@ -24,7 +24,7 @@ PLACES = 4
 
 
 def noise_of(source: Source, setup: Setup, stretch: Stretch) -> float:
-    """How sure it is that the input is noisy, 0 to 1: the mean over what some places show; 0 where nothing can be said.
+    """Level of the input's noise, 0 to 1: the mean over what some places show; 0 where nothing can be said.
 
     Seen is what the model sees.
     """
@@ -35,11 +35,10 @@ def noise_of(source: Source, setup: Setup, stretch: Stretch) -> float:
         images.append(setup.bands.to_model(stretch.to_unit(np.where(valid[-1], raster.array, 0))))
     if not images:
         return 0.0
-    with torch.inference_mode():
-        known = torch.from_numpy(np.stack(valid))
-        said = sense()(torch.from_numpy(np.stack(images)), known).sigmoid()
-        weights = looks(known).sum((1, 2))
-        return float((said * weights).sum() / weights.sum().clamp(min=1))
+    known = torch.from_numpy(np.stack(valid))
+    levels = levels_of(torch.from_numpy(np.stack(images)), known)[:, LEVELLED.index("noisy")]
+    weights = looks(known).sum((1, 2))
+    return float((levels * weights).sum() / weights.sum().clamp(min=1))
 
 
 def places(size: Size) -> Iterator[Tile]:
@@ -52,11 +51,3 @@ def places(size: Size) -> Iterator[Tile]:
 def spread(length: int) -> list[int]:
     """Where places begin along an axis; fewer of them where few cover it."""
     return [round(at) for at in np.linspace(0, length - SIDE, min(PLACES, -(-length // SIDE)))]
-
-
-@cache
-def sense() -> NoiseSense:
-    """The network, read once."""
-    network = NoiseSense()
-    network.load_state_dict(embedded("noise").part("noise"))
-    return network.eval().requires_grad_(False)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .backbones.base import Backbone
+from .backbones.base import Backbone, Told
 from .block_windows import windows_of
 from .blocks import Block
 from .catalog import describe
@@ -102,7 +102,8 @@ def render(
     bank = Bank.of(prompts, options, backbone.descriptor.prompt_suffix)
     place = Tile(*block.origin, *block.grid.canvas)
     picture = _Share(advance, _picture_work(block, options))
-    condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, picture.add, options)
+    told = tuple(map(Told, block.grid, bank.plan.positive))
+    condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, picture.add, options, told)
     latents = None
     if options.diffuses:
         show = None if on_image is None else partial(_show, on_image, backbone, condition, options)

@@ -17,8 +17,8 @@ from .setup import Setup
 SAMPLE_SIDE = 2048
 """Longest side of the thumbnail that is looked at, pixels."""
 
-SURE = 0.7
-"""From here on an input is called noisy."""
+NOISY = 0.35
+"""Level from which on an input is called noisy: noise of 4.4 of 255."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,12 +34,12 @@ class Survey:
     hard_alpha: bool
     """Whether the opacity has but two values, 0 and another: a mask, which must stay one."""
     noise: float | None
-    """How sure it is that the input is noisy, 0 to 1; None where nobody needs to know."""
+    """Level of the input's noise, 0 to 1; None where nobody needs to know."""
 
     @property
     def noisy(self) -> bool:
         """Whether its single pixels are hardly worth keeping."""
-        return self.noise is not None and self.noise > SURE
+        return self.noise is not None and self.noise > NOISY
 
     def fill_of(self, bands: Sequence[int]) -> NDArray[np.float64]:
         """What wide gaps of these bands are filled with."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,15 @@ from ..prompts.base import Prompt
 from ..tiling.grid import Tile
 
 ConditionT = TypeVar("ConditionT")
+
+
+class Told(NamedTuple):
+    """A tile, and what it hears."""
+
+    tile: Tile
+    """In latents of the region."""
+    prompt_id: int
+    """Which prompt of the bank."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +90,14 @@ class Backbone(Protocol[ConditionT]):
         prompts: Sequence[Prompt],
         advance: Callable[[int], None],
         options: ResolvedOptions,
+        told: Sequence[Told] = (),
     ) -> ConditionT:
         """All that predictions of this region depend on besides latents and time.
 
         ``place`` is where the region lies on the whole canvas, in latents; it is at least as large as the image.
         ``prompts`` become the bank that ``prompt_ids`` index. ``advance`` is told how much more work is done, in looks
         of the denoiser at a latent, now and while the region is encoded and decoded (``picture_work`` of the catalogue
-        in all); it may raise Cancelled.
+        in all); it may raise Cancelled. ``told``: who hears what, for models that treat places differently.
         """
         ...
 

@@ -23,7 +23,7 @@ from ..options import ResolvedOptions
 from ..prompts.base import Prompt
 from ..prompts.vocabulary import content_of
 from ..tiling.grid import Size, Tile
-from .base import ScheduleSpec
+from .base import ScheduleSpec, Told
 from .compiling import compile_repeated
 from .latents import enlarged, image_of, latents_of
 from .placing import Placing, in_full_precision, layout_on
@@ -153,6 +153,7 @@ class LatentBackbone(ABC, Generic[PartsT, ConditionT]):
         prompts: Sequence[Prompt],
         advance: Callable[[int], None],
         options: ResolvedOptions,
+        told: Sequence[Told] = (),
     ) -> ConditionT:
         """Enlarge the image, encode every different text once, and what the model itself wants."""
         size = Size(*image.shape[-2:])

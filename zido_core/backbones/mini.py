@@ -21,6 +21,8 @@ from ..catalog import ModelDescriptor
 from ..embedded import embedded
 from ..nets.mini import (
     DETAIL_CHANNELS,
+    HARM_CHANNELS,
+    HARM_SEEN,
     SCALE,
     Coarse,
     CoarseOutput,
@@ -30,12 +32,13 @@ from ..nets.mini import (
 )
 from ..options import ResolvedOptions
 from ..prompts.base import Prompt
-from ..prompts.vocabulary import encode
+from ..prompts.vocabulary import DEGRADATIONS, VOCABULARY, encode
 from ..resample import resize
 from ..threads import Threads, side_by_side
-from ..tiling.fusion import crop
+from ..tiling.fusion import Fusion, crop
 from ..tiling.grid import Size, Tile, partition
-from .base import ScheduleSpec
+from ..tiling.weights import tile_weights
+from .base import ScheduleSpec, Told
 
 COARSE_TILE = 192
 """Input pixels that the coarse network sees at once, without its margin: bounds memory, and leaves enough tiles for all
@@ -43,6 +46,10 @@ threads. Never changes the result."""
 
 DECODED = 32
 """Rows of latents that become pixels at a time: bounds memory, and stays in the processor's cache."""
+
+
+HARM_STEPS = 256
+"""How finely the coarse network is told of harm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +95,7 @@ class MiniBackbone:
         prompts: Sequence[Prompt],
         advance: Callable[[int], None],
         options: ResolvedOptions,
+        told: Sequence[Told] = (),
     ) -> MiniCondition:
         """Run the coarse network over the region, and turn the prompts into levels."""
         canvas = place.size
@@ -101,12 +109,14 @@ class MiniBackbone:
             detail=torch.empty(DETAIL_CHANNELS, *canvas, device=self.device),
             amplitude=torch.empty(1, *canvas, device=self.device),
             maps=torch.empty(self._maps if options.diffuses else 0, *canvas, device=self.device, dtype=torch.half),
-            levels=self._levels(prompts),
+            levels=levels_of(prompts, self.vocabulary).to(self.device),
         )
+        harm = harm_map(condition.levels, told, canvas)
+        harm = F.pad(harm[None], (reach,) * 4, mode="replicate")
         tiles = list(partition(canvas, COARSE_TILE))
         workers = min(len(tiles), torch.get_num_threads()) if self.device.type == "cpu" else 1
         with side_by_side(workers) as threads:
-            look = partial(self._look, padded, condition, threads)
+            look = partial(self._look, padded, harm, condition, threads)
             for tile, _ in zip(tiles, threads.map(look, tiles, heed=partial(advance, 0)), strict=True):
                 advance(tile.height * tile.width)
         return condition
@@ -117,27 +127,20 @@ class MiniBackbone:
         return self.refiner.head.in_features - DETAIL_CHANNELS
 
     @torch.inference_mode()
-    def _look(self, padded: Tensor, condition: MiniCondition, threads: Threads, tile: Tile) -> None:
+    def _look(self, padded: Tensor, harm: Tensor, condition: MiniCondition, threads: Threads, tile: Tile) -> None:
         """Fill a tile of the condition. The coarse network sees a margin as wide as its reach: equal to the whole."""
         reach = self.coarse.reach
         rows, cols = tile.slices
-        seen = padded[:, :, rows.start : rows.stop + 2 * reach, cols.start : cols.stop + 2 * reach]
+        around = (..., slice(rows.start, rows.stop + 2 * reach), slice(cols.start, cols.stop + 2 * reach))
+        seen = padded[around]
         with self._autocast():
-            out = self.coarse(seen, threads.check)
+            out = self.coarse(seen, once(harm[around]), threads.check)
         inner = (..., slice(reach, -reach), slice(reach, -reach))
         out, seen = CoarseOutput(*(part[inner].float() for part in out)), seen[inner]
         condition.detail[:, rows, cols] = out.residual[0]
         condition.amplitude[:, rows, cols] = out.amplitude[0]
         if len(condition.maps):
             condition.maps[:, rows, cols] = refiner_condition(seen, out)[0]
-
-    def _levels(self, prompts: Sequence[Prompt]) -> Tensor:
-        levels = np.zeros((len(prompts), self.vocabulary), dtype=np.float32)
-        for row, prompt in zip(levels, prompts, strict=True):
-            for token, level in zip(*encode(prompt), strict=True):
-                if token < self.vocabulary:
-                    row[token] = level
-        return torch.from_numpy(levels).to(self.device)
 
     def encode(self, condition: MiniCondition) -> Tensor:
         """The coarse image itself: no detail over it, in no memory."""
@@ -190,3 +193,46 @@ class MiniBackbone:
     def _autocast(self) -> torch.autocast:
         reduced = self.precision != torch.float32
         return torch.autocast(self.device.type, self.precision if reduced else torch.bfloat16, enabled=reduced)
+
+
+def levels_of(prompts: Sequence[Prompt], vocabulary: int = len(VOCABULARY)) -> Tensor:
+    """Level of every word of every prompt, (prompts, vocabulary)."""
+    levels = torch.zeros(len(prompts), vocabulary)
+    for row, prompt in zip(levels, prompts, strict=True):
+        for token, level in zip(*encode(prompt), strict=True):
+            if token < vocabulary:
+                row[token] = level
+    return levels
+
+
+def harm_words(levels: Tensor) -> Tensor:
+    """Levels of ``vocabulary.DEGRADATIONS`` alone, (n, 4), of (n, vocabulary)."""
+    return levels[:, [VOCABULARY.index(word) for word in DEGRADATIONS]]
+
+
+def harm_in(words: Tensor) -> Tensor:
+    """What ``harm_words`` tell the coarse network, (n, ``HARM_CHANNELS``); zeros where they say nothing."""
+    strength = words[:, : len(HARM_SEEN)] / words.new_tensor(HARM_SEEN)
+    return torch.cat([strength.clamp(max=1), words.amax(1, keepdim=True) > 0], 1)
+
+
+def harm_map(levels: Tensor, told: Sequence[Told], canvas: Size) -> Tensor:
+    """What tiles tell of harm, place by place (``HARM_CHANNELS``, H, W): blended where they overlap."""
+    if not told:
+        return levels.new_zeros(HARM_CHANNELS, *canvas)
+    harm, blended = in_steps(harm_in(harm_words(levels))), Fusion((HARM_CHANNELS, *canvas), levels.device)
+    weights = blended.weights(tile_weights("cosine", told[0].tile.size))
+    for tile, prompt_id in told:
+        blended.add(tile, harm[prompt_id, :, None, None].expand(-1, *tile.size), weights)
+    return in_steps(blended.mean())
+
+
+def once(harm: Tensor) -> Tensor:
+    """A map (1, channels, h, w) that is the same everywhere as a vector (1, channels), which is faster."""
+    corner = harm[..., :1, :1]
+    return corner[..., 0, 0] if bool((harm == corner).all()) else harm
+
+
+def in_steps(harm: Tensor) -> Tensor:
+    """Rounded, so that the mean of equal numbers is that number."""
+    return (harm * HARM_STEPS).round() / HARM_STEPS

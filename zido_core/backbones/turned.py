@@ -20,7 +20,7 @@ from torch import Tensor
 from ..options import ResolvedOptions
 from ..prompts.base import Prompt
 from ..tiling.grid import Size, Tile
-from .base import Backbone, ConditionT
+from .base import Backbone, ConditionT, Told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +85,15 @@ class Turned(Generic[ConditionT]):
         prompts: Sequence[Prompt],
         advance: Callable[[int], None],
         options: ResolvedOptions,
+        told: Sequence[Told] = (),
     ) -> TurnedCondition[ConditionT]:
         """The image fills the canvas before it is turned, or its corner would come to lie elsewhere."""
         per_latent = self.descriptor.latent_stride // self.descriptor.native_scale
         missing = [(0, n * per_latent - side) for n, side in zip(place.size, image.shape[1:], strict=True)]
         filled = torch.from_numpy(np.pad(image.numpy(), [(0, 0), *missing], mode="edge"))
         turned = self.turn.of_tile(Tile.whole(place.size), place.size)
-        own = self.backbone.condition(self.turn.of(filled), turned, prompts, advance, options)
+        heard = [Told(self.turn.of_tile(tile, place.size), prompt) for tile, prompt in told]
+        own = self.backbone.condition(self.turn.of(filled), turned, prompts, advance, options, heard)
         return TurnedCondition(own, Size(*image.shape[1:]), place.size)
 
     def encode(self, condition: TurnedCondition[ConditionT]) -> Tensor:

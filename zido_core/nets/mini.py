@@ -26,6 +26,13 @@ DETAIL_CHANNELS = 3 * SCALE * SCALE
 """Channels of an unshuffled RGB image: the latent of the refining diffusion."""
 
 
+HARM_SEEN = (0.3, 0.65, 0.4)
+"""Levels of blur, noise and compression up to which the coarse network was taught; more is told as so much."""
+
+HARM_CHANNELS = len(HARM_SEEN) + 1
+"""What the coarse network is told of the harm: each level, from 0 to 1, and 1 where anything is known of it."""
+
+
 class CoarseOutput(NamedTuple):
     """What the coarse network says of an input ``(n, 3, h, w)``."""
 
@@ -62,7 +69,8 @@ def quieten(layer: nn.Module | None, std: float = 0.0) -> None:
 class GatedBlock(nn.Module):
     """Depthwise 3x3 mixing, then channel mixing, both gated and normalised; ``(n, h, w, c)``.
 
-    With ``condition`` channels the two normalisations are scaled and shifted by a vector per sample (time and prompt).
+    With ``condition`` channels the two normalisations are scaled and shifted by a vector, of each sample (time and
+    prompt) or of each of its pixels (harm).
     """
 
     def __init__(self, width: int, condition: int = 0) -> None:
@@ -80,9 +88,11 @@ class GatedBlock(nn.Module):
         quieten(self.modulation)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """``condition``: (n, c), or (n, h, w, c)."""
         space, channels = self.norm_space(x), None
         if self.modulation is not None and condition is not None:
-            scale, shift, *channels = self.modulation(condition)[:, None, None].chunk(4, dim=-1)
+            told = condition if condition.ndim == 4 else condition[:, None, None]
+            scale, shift, *channels = self.modulation(told).chunk(4, dim=-1)
             space = torch.addcmul(space + shift, space, scale)
         mixed = self.depthwise(self.expand(space).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         x = x + self.project(self.gate(mixed))
@@ -96,6 +106,7 @@ class GatedBlock(nn.Module):
 class Coarse(nn.Module):
     """Deterministic 4x regression: expected detail, and how much detail is left to chance.
 
+    What harmed the input can be told, everywhere or place by place: the same pixels are noise or texture, then.
     The last map is multiplied by a soft gate on local activity, so that constants stay constant whatever the weights.
     """
 
@@ -104,20 +115,25 @@ class Coarse(nn.Module):
         self.reach = blocks + 4
         self.quiet = quiet
         self.head = nn.Conv2d(3, width, 3, padding=1)
-        self.body = nn.ModuleList(GatedBlock(width) for _ in range(blocks))
+        self.body = nn.ModuleList(GatedBlock(width, HARM_CHANNELS) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.tail = nn.Conv2d(width, DETAIL_CHANNELS + 1, 3, padding=1)
         quieten(self.tail, 1e-3)
 
-    def forward(self, image: Tensor, between: Callable[[], None] = lambda: None) -> CoarseOutput:
+    def forward(
+        self, image: Tensor, harm: Tensor | None = None, between: Callable[[], None] = lambda: None
+    ) -> CoarseOutput:
         """Image (n, 3, h, w) in [0, 1]; margins of ``reach`` pixels are influenced by the zero padding.
 
-        ``between`` is called before every block, and may raise.
+        ``harm`` (n, ``HARM_CHANNELS``) or (n, ``HARM_CHANNELS``, h, w); None where nothing is known of it. ``between``
+        is called before every block, and may raise.
         """
+        told = image.new_zeros(len(image), HARM_CHANNELS) if harm is None else harm
+        told = told.permute(0, 2, 3, 1) if told.ndim == 4 else told
         x = self.head((image - 0.5).contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
         for block in self.body:
             between()
-            x = block(x)
+            x = block(x, told)
         features = self.norm(x).permute(0, 3, 1, 2)
         out = self.tail(features).float()
         activity = local_activity(image)

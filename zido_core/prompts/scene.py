@@ -2,7 +2,7 @@
 
 Maps of colour and structure are computed once over a strip of tiles and reduced tile by tile. A tile's scores
 read the pixels of that tile alone (maps are cut back by the reach of their filters), so they do not depend on
-how the image was cut into blocks. Deterministic, numpy only.
+how the image was cut into blocks. What harmed the tile is seen by a small network (``degradation``).
 """
 
 from __future__ import annotations
@@ -16,19 +16,17 @@ import numpy.typing as npt
 from ..errors import BadInput
 from ..tiling.grid import Tile
 from .base import Prompt, Tag
-from .content import REACH, content_scores, luma_of, measure
+from .content import REACH, content_scores, measure
 from .crops import clamp, rgb
-from .degradation import Array, harm_levels
-from .vocabulary import CONTENT, DEGRADATIONS, VOCABULARY, decode, describe, encode
+from .degradation import HARMFUL, Array, harm_levels
+from .vocabulary import CONTENT, DEGRADATIONS, LEVELLED, VOCABULARY, decode, describe, encode
 
 __all__ = ["THRESHOLDS", "VOCABULARY", "SceneTagger", "decode", "encode", "scores"]
 
 THRESHOLDS: dict[str, float] = {
     **dict.fromkeys(CONTENT, 0.3),
-    "blurred": 0.2,
-    "noisy": 0.2,
-    "compressed": 0.25,
-    "clean": 0.8,
+    **dict.fromkeys(LEVELLED, HARMFUL),
+    "clean": 1 - HARMFUL,
 }
 """A tag fires at this score. Content scores are shares of the area, or of what is usual in such tiles."""
 
@@ -80,6 +78,6 @@ def _strip(image: npt.NDArray[np.float32], tiles: Sequence[tuple[Tile, int]]) ->
         cut = np.ascontiguousarray(strip[:, :, col : col + tile.width])
         border = ((0, 0), (REACH, REACH), (REACH, REACH))
         maps = shared.columns(col, tile.width) if shared else measure(np.pad(cut, border, "symmetric"))
-        harm = harm_levels(cut, luma_of(cut))
+        harm = harm_levels(cut)
         content = content_scores(maps, noise=harm[1])
         yield index, np.array([content[name] for name in CONTENT] + [*harm, 1.0 - max(harm)], np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .degrade import DEGRADATIONS, Degradation, degrade
+from .degrade import DEGRADATIONS, Degradation, Harm, degrade_and_tell
 
 SUFFIXES = frozenset({".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 
@@ -24,6 +24,8 @@ class Pair(NamedTuple):
     """(3, 4h, 4w) in [0, 1]: what it should have been."""
     degradation: Degradation
     """How the one was made from the other."""
+    harm: Harm
+    """How strongly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +88,10 @@ def draw_pair(images: Images, mixture: Mixture, rng: np.random.Generator) -> Pai
         crop = crop[:, ::-1]
     truth = vary_colour(np.ascontiguousarray(crop, dtype=np.float32) / np.float32(255), rng)
     degradation = DEGRADATIONS[rng.choice(len(DEGRADATIONS), p=mixture.shares)]
-    image = degrade(truth, degradation, rng)
+    image, harm = degrade_and_tell(truth, degradation, rng)
     inner, outer = mixture.margin, 4 * mixture.margin
     image, truth = image[inner:-inner, inner:-inner], truth[outer:-outer, outer:-outer]
-    return Pair(to_planes(image), to_planes(truth), degradation)
+    return Pair(to_planes(image), to_planes(truth), degradation, harm)
 
 
 def draw_crop(images: Images, side: int, mixture: Mixture, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 from ..metrics.clusters import neighbour_accuracy, silhouette
 from ..nets.deedsr import LEARNER_LAYERS, LEARNER_WIDTHS, DegradationLearner
 from .data import Images, Mixture, Pair, draw_pair, to_planes
-from .degrade import DEGRADATIONS, LEVELS, degrade
+from .degrade import DEGRADATIONS, LEVELS, degrade_and_tell
 from .objective import stack
 from .train import Recipe, Stage
 
@@ -167,8 +167,9 @@ def draw_alike(images: Images, mixture: Mixture, recipe: Recipe, step: int) -> l
         for half in halves:
             truth = draw_pair(images, clean, rng).truth
             # The same seed draws the same blur, noise and compression, whatever the picture.
-            low = degrade(np.ascontiguousarray(truth.transpose(1, 2, 0)), kind, np.random.default_rng(seed))
-            half.append(Pair(to_planes(low), truth, kind))
+            pixels = np.ascontiguousarray(truth.transpose(1, 2, 0))
+            low, harm = degrade_and_tell(pixels, kind, np.random.default_rng(seed))
+            half.append(Pair(to_planes(low), truth, kind, harm))
     return halves[0] + halves[1]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,20 +73,48 @@ LEVELS: dict[Degradation, Level] = {
 }
 
 
+class Harm(NamedTuple):
+    """How strongly an image was harmed, each from 0 to 1: the levels of the scene tagger's words."""
+
+    blurred: float = 0.0
+    noisy: float = 0.0
+    compressed: float = 0.0
+
+
+def harm_of(*, sigma: float = 0.0, noise: float = 0.0, quality: float = 100.0) -> Harm:
+    """Levels of a Gaussian blur of so many pixels, of noise of so much of 255, and of JPEG.
+
+    A blur of 2 pixels and noise of 25.5 are as much as has words; weak noise is told from none more finely.
+    """
+    return Harm(float(min(sigma / 2, 1)), float(min(noise / 25.5, 1) ** 0.6), 1 - quality / 100)
+
+
 def degrade(image: Array, degradation: Degradation, rng: np.random.Generator, *, scale: int = 4) -> Array:
     """Reduce ``image`` (h, w, 3) in [0, 1] to (h // scale, w // scale, 3), degraded; values are 8-bit levels."""
+    return degrade_and_tell(image, degradation, rng, scale=scale)[0]
+
+
+def degrade_and_tell(
+    image: Array, degradation: Degradation, rng: np.random.Generator, *, scale: int = 4
+) -> tuple[Array, Harm]:
+    """The same, and what was done, in units of the reduced image."""
     if degradation == "clean":
-        return quantise(reduce(image, scale))
+        return quantise(reduce(image, scale)), Harm()
     if degradation == "sensor":
         return sensor(image, rng, scale)
     level = LEVELS[degradation]
-    image = blur(image, draw_kernel(level, rng))
-    image = compress(add_noise(image, rng.uniform(*level.first_noise), rng), int(rng.integers(*level.first_quality)))
-    image = add_noise(reduce(image, scale), rng.uniform(*level.second_noise), rng)
-    return compress(image, int(rng.integers(*level.second_quality)))
+    sigma = rng.uniform(*level.blur_sigma)
+    image = blur(image, draw_kernel(level, sigma, rng))
+    first = rng.uniform(*level.first_noise)
+    image = compress(add_noise(image, first, rng), int(rng.integers(*level.first_quality)))
+    second = rng.uniform(*level.second_noise)
+    image = add_noise(reduce(image, scale), second, rng)
+    quality = int(rng.integers(*level.second_quality))
+    noise = float(np.hypot(second, first / scale))
+    return compress(image, quality), harm_of(sigma=sigma / scale, noise=noise, quality=quality)
 
 
-def sensor(image: Array, rng: np.random.Generator, scale: int) -> Array:
+def sensor(image: Array, rng: np.random.Generator, scale: int) -> tuple[Array, Harm]:
     """Modulation transfer of 0.1 to 0.3 at the coarse grid's Nyquist frequency, noise per band, quantisation.
 
     The transfer is that of a Gaussian (optics) times that of the square detector, 2 / pi.
@@ -96,8 +124,10 @@ def sensor(image: Array, rng: np.random.Generator, scale: int) -> Array:
     height, width = image.shape[0] // scale, image.shape[1] // scale
     image = blur(image, gaussian_kernel(sigma))[: height * scale, : width * scale]
     image = image.reshape(height, scale, width, scale, -1).mean(axis=(1, 3))
-    noise = rng.normal(size=image.shape) * rng.uniform(0.2, 2.5, size=3) / 255
-    return quantise((image + noise).astype(np.float32))
+    noise = rng.normal(size=image.shape)
+    strength = rng.uniform(0.2, 2.5, size=3)
+    harm = harm_of(sigma=sigma / scale, noise=float(strength.mean()))
+    return quantise((image + noise * strength / 255).astype(np.float32)), harm
 
 
 def reduce(image: Array, scale: int) -> Array:
@@ -113,9 +143,8 @@ def reduce(image: Array, scale: int) -> Array:
     return np.stack([np.asarray(band) for band in bands], axis=-1)
 
 
-def draw_kernel(level: Level, rng: np.random.Generator) -> Array:
-    """Isotropic Gaussian, generalised Gaussian or plateau kernel, as Real-ESRGAN mixes them."""
-    sigma = rng.uniform(*level.blur_sigma)
+def draw_kernel(level: Level, sigma: float, rng: np.random.Generator) -> Array:
+    """Isotropic Gaussian, generalised Gaussian or plateau kernel of this width, as Real-ESRGAN mixes them."""
     radius = square_radius(sigma)
     kind = rng.choice(["gaussian", "generalised", "plateau"], p=[0.7, 0.15, 0.15])
     if kind == "gaussian":

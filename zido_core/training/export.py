@@ -1,7 +1,7 @@
 """Turn a finished training run into what is in the package: ``weights/mini.safetensors``, and its card.
 
     python -m zido_core.training.export RUN --data FOLDER --out zido_core/weights
-    python -m zido_core.training.export RUN --data FOLDER --out zido_core/weights --name noise
+    python -m zido_core.training.export RUN --data FOLDER --out zido_core/weights --name harm
 
 A model that was trained further (``--start``) is given the card of the one before, too: ``--before mini.json``.
 """
@@ -23,15 +23,15 @@ from safetensors.torch import save
 from ..prompts.vocabulary import VOCABULARY
 from .data import Mixture
 from .degrade import DEGRADATIONS
-from .noise_sense import SHARES
+from .harm_sense import SHARES
 
-STAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"mini": ("coarse", "refiner"), "noise": ("noise",)})
+STAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"mini": ("coarse", "refiner"), "harm": ("harm",)})
 """The networks in each file."""
 
 SHOWN: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "mini": {"vocabulary": list(VOCABULARY), "mixture": dict(zip(DEGRADATIONS, Mixture().shares, strict=True))},
-        "noise": {"mixture": dict(SHARES)},
+        "harm": {"mixture": dict(SHARES)},
     }
 )
 """What the networks were shown, and the words they know."""

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
-from ..backbones.mini import MiniBackbone
+from ..backbones.mini import MiniBackbone, harm_in, harm_words, levels_of
 from ..nets.mini import SCALE, Coarse, CoarseOutput, Refiner, refiner_condition, unshuffle
+from ..prompts import degradation
 from ..prompts.scene import SceneTagger
-from ..prompts.vocabulary import VOCABULARY, encode
+from ..prompts.vocabulary import VOCABULARY
 from ..sampling.schedule import Schedule
 from ..tiling.grid import Size, Tile
 from .data import Images, Mixture, Pair, draw_pair
@@ -79,14 +80,22 @@ def averaged(checkpoint: Path) -> Mapping[str, Tensor]:
     return weights
 
 
+def harm_seen(image: Tensor) -> Tensor:
+    """What the tagger says of the harm of whole crops (n, 3, h, w), in levels (n, 4) of the words for it."""
+    return degradation.said(degradation.levels_of(image.cpu().float()))
+
+
 class CoarseObjective:
     """Mean logarithm of each crop's squared error (NAFNet's loss: Chen et al. 2022, section 5), and the Laplace
     likelihood of what is left for the amplitude.
 
-    The logarithm makes a crop count by the decibels that are gained in it, whatever its contrast.
+    The logarithm makes a crop count by the decibels that are gained in it, whatever its contrast. Of most crops the
+    network is told the harm that the tagger sees; of some the harm that was done, so that it heeds what people say; of
+    some nothing.
     """
 
     error_weight, amplitude_weight = 0.02, 0.01
+    seen, done = 0.6, 0.25
     least = 1e-5
     """Squared error (50 dB) below which a crop is good enough."""
 
@@ -95,7 +104,7 @@ class CoarseObjective:
 
     def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
         image, truth = stack(pairs, place_of(network))
-        out: CoarseOutput = network(image)
+        out: CoarseOutput = network(image, self.told(pairs, image, generator).to(image.device))
         missed = detail_of(image, truth) - out.residual
         error = torch.log(missed.square().mean((1, 2, 3)) + self.least)
         # A Laplace variable of mean magnitude b has the standard deviation sqrt(2) b.
@@ -103,16 +112,26 @@ class CoarseObjective:
         likelihood = missed.detach().abs().mean(1, keepdim=True) / scale + torch.log(scale)
         return self.error_weight * error.mean() + self.amplitude_weight * likelihood.mean()
 
+    def told(self, pairs: Sequence[Pair], image: Tensor, generator: torch.Generator) -> Tensor:
+        """What the network is told of the harm of each pair (see ``backbones.mini.harm_in``)."""
+        chance = torch.rand(len(pairs), 1, generator=generator)
+        done = degradation.said(torch.tensor([pair.harm for pair in pairs], dtype=torch.float32))
+        words = torch.where(chance < self.seen, harm_seen(image), done)
+        return harm_in(words) * (chance < self.seen + self.done)
+
     def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
+        """PSNR gain over bicubic, told of the harm that is seen and told nothing; how far amplitudes are from true."""
         figures = {}
-        for degradation, pairs in zip(DEGRADATIONS, held_pairs(held, mixture, seed, 24), strict=True):
+        for kind, pairs in zip(DEGRADATIONS, held_pairs(held, mixture, seed, 24), strict=True):
             image, truth = stack(pairs, place_of(network))
             detail = detail_of(image, truth)
             with torch.no_grad():
-                out: CoarseOutput = network(image)
-            figures[f"gain_{degradation}"] = round(psnr(detail - out.residual) - psnr(detail), 3)
+                out: CoarseOutput = network(image, harm_in(harm_seen(image)).to(image.device))
+                untold: CoarseOutput = network(image)
+            figures[f"gain_{kind}"] = round(psnr(detail - out.residual) - psnr(detail), 3)
+            figures[f"untold_{kind}"] = round(psnr(detail - untold.residual) - psnr(detail), 3)
             spread = ((detail - out.residual).square().mean(1, keepdim=True).sqrt() + 1e-3) / (out.amplitude + 1e-3)
-            figures[f"spread_{degradation}"] = round(float(spread.median()), 3)
+            figures[f"spread_{kind}"] = round(float(spread.median()), 3)
         return figures
 
 
@@ -138,11 +157,11 @@ class RefinerObjective:
         return Refiner(vocabulary=len(VOCABULARY))
 
     def loss(self, network: nn.Module, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
-        image, target, condition, _ = self.prepare(pairs)
         place = place_of(network)
-        levels = self.levels_of(image)
+        levels = self.levels_of(pairs)
         heard = torch.rand(len(levels), 1, generator=generator) >= self.no_prompt
         levels = levels * heard * (torch.rand(levels.shape, generator=generator) >= self.no_tag)
+        target, condition, _ = self.prepare(pairs, levels)
         # Stratified times: one in each n-th of the schedule.
         spread = torch.rand(len(levels), generator=generator)
         times = ((torch.arange(len(levels)) + spread) / len(levels) * 1000).long().clamp(0, 999)
@@ -152,41 +171,37 @@ class RefinerObjective:
         predicted = network(signal * target + sigma * noise, times.to(place), condition, levels.to(place))
         return F.mse_loss(predicted, signal * noise - sigma * target)
 
-    def prepare(self, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor, Tensor, CoarseOutput]:
-        """Images, normalised detail, condition maps, and the coarse output."""
+    def prepare(self, pairs: Sequence[Pair], levels: Tensor) -> tuple[Tensor, Tensor, CoarseOutput]:
+        """Normalised detail, condition maps, and the coarse output of pairs with these prompts."""
         image, truth = stack(pairs, place_of(self.coarse))
         with torch.no_grad():
-            out: CoarseOutput = self.coarse(image)
+            out: CoarseOutput = self.coarse(image, harm_in(harm_words(levels)).to(image.device))
             missed = detail_of(image, truth) - out.residual
             target = (missed / (out.amplitude + 5e-4)).clamp(-self.largest, self.largest)
-            return image, target, refiner_condition(image, out), out
+            return target, refiner_condition(image, out), out
 
-    def levels_of(self, image: Tensor) -> Tensor:
-        """(n, vocabulary): the tagger's levels of whole crops (n, 3, h, w)."""
-        levels = torch.zeros(len(image), len(VOCABULARY))
-        for row, crop in zip(levels, image.cpu().numpy(), strict=True):
-            (prompt,) = self.tagger.tag(crop, [Tile.whole(Size(*crop.shape[-2:]))])
-            for token, level in zip(*encode(prompt), strict=True):
-                row[token] = level
-        return levels
+    def levels_of(self, pairs: Sequence[Pair]) -> Tensor:
+        """(n, vocabulary): what the tagger says of whole crops."""
+        whole = [Tile.whole(Size(*pairs[0].image.shape[1:]))]
+        return levels_of([prompt for pair in pairs for prompt in self.tagger.tag(pair.image, whole)])
 
     def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
         """After four steps: PSNR gain over bicubic at fidelity 0 and 0.5, sharpness and grain against the truth."""
         figures = {}
-        for degradation, pairs in zip(DEGRADATIONS, held_pairs(held, mixture, seed, 12), strict=True):
-            image, target, condition, out = self.prepare(pairs)
-            place = place_of(network)
-            detail = detail_of(image, stack(pairs, place)[1])
+        for kind, pairs in zip(DEGRADATIONS, held_pairs(held, mixture, seed, 12), strict=True):
+            levels, place = self.levels_of(pairs), place_of(network)
+            target, condition, out = self.prepare(pairs, levels)
+            detail = detail_of(*stack(pairs, place))
             latents = torch.randn(target.shape, generator=torch.Generator().manual_seed(seed)).to(place)
-            levels = self.levels_of(image).to(place)
+            levels = levels.to(place)
             with torch.no_grad():
                 for index, time in enumerate(self.schedule.timesteps):
-                    times = torch.full((len(image),), int(time), device=place)
+                    times = torch.full((len(pairs),), int(time), device=place)
                     prediction = network(latents, times, condition, levels)
                     latents = self.schedule.step(prediction, index, latents)
             sampled = latents * out.amplitude
             for fidelity in (0.0, 0.5):
                 error = detail - out.residual - (1 - fidelity) * sampled
-                figures[f"gain{fidelity:g}_{degradation}"] = round(psnr(error) - psnr(detail), 3)
-            figures[f"energy_{degradation}"] = round(float(sampled.std() / (detail - out.residual).std()), 3)
+                figures[f"gain{fidelity:g}_{kind}"] = round(psnr(error) - psnr(detail), 3)
+            figures[f"energy_{kind}"] = round(float(sampled.std() / (detail - out.residual).std()), 3)
         return figures

@@ -1,9 +1,9 @@
-"""Train the embedded model: first the coarse network, then the refiner on what the coarse one leaves; and what tells
-noisy rasters from others.
+"""Train the embedded model: first the coarse network, then the refiner on what the coarse one leaves; before both
+what sees the harm that they are told of.
 
     python -m zido_core.training.train coarse --data FOLDER --out RUN
     python -m zido_core.training.train refiner --data FOLDER --out RUN
-    python -m zido_core.training.train noise --data FOLDER --out RUN
+    python -m zido_core.training.train harm --data FOLDER --out RUN
 
 All resume from ``RUN`` when it holds a checkpoint. A run is reproducible: step ``i`` draws its batch from
 (seed, stage, i), so a resumed run sees what an uninterrupted one would have seen. ``--start`` begins a run with the
@@ -31,15 +31,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..content_hash import sha256_of
 from .data import Images, Mixture, Pair, draw_pair
-from .noise_sense import MIXTURE, NoiseObjective
+from .harm_sense import MIXTURE, HarmObjective
 from .objective import CoarseObjective, Objective, RefinerObjective, averaged
 from .optimiser import Optimiser, optimizers_of
 from .together import Member, average_gradients, join, member
 
-Stage = Literal["coarse", "refiner", "learner", "adapter", "noise"]
+Stage = Literal["coarse", "refiner", "learner", "adapter", "harm"]
 """The first two are the embedded model's, the next two DeeDSR's (see ``deedsr``)."""
 
-EMBEDDED: tuple[Stage, ...] = ("coarse", "refiner", "noise")
+EMBEDDED: tuple[Stage, ...] = ("coarse", "refiner", "harm")
 """What is in the package."""
 
 HELD_EVERY = 20
@@ -202,11 +202,14 @@ def start(
     device: torch.device | str = "cpu",
     weights: Mapping[str, torch.Tensor] | None = None,
 ) -> Progress:
-    """Network, its average and its optimiser; what an objective has frozen is left out."""
+    """Network, its average and its optimiser; what an objective has frozen is left out.
+
+    What ``weights`` lack begins as in a new network.
+    """
     torch.manual_seed(recipe.seed)
     network, average = objective.network(), objective.network()
     if weights is not None:
-        network.load_state_dict(weights)
+        network.load_state_dict({**network.state_dict(), **weights})
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     network, average = network.to(device), average.to(device)
@@ -277,7 +280,7 @@ def main() -> None:
         processes=member().world,
         learning_rate=chosen.learning_rate,
         optimiser=chosen.optimiser,
-        half=chosen.stage != "noise",
+        half=chosen.stage != "harm",
         seed=chosen.seed,
         start=chosen.start and f"sha256:{sha256_of(chosen.start)}",
     )
@@ -286,8 +289,8 @@ def main() -> None:
     objective: Objective = CoarseObjective()
     if recipe.stage == "refiner":
         objective = RefinerObjective(coarse=chosen.out / "coarse.pt", device=chosen.device)
-    elif recipe.stage == "noise":
-        objective, mixture = NoiseObjective(), MIXTURE
+    elif recipe.stage == "harm":
+        objective, mixture = HarmObjective(), MIXTURE
     images = Images.read(chosen.data)
     tell(
         train(objective, images, mixture, recipe, chosen.out, chosen.device, weights=weights),

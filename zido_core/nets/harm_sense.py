@@ -1,7 +1,7 @@
-"""A small network that tells noisy images from textured ones, of which the flattest places alone say too little.
+"""A small network that sees what harmed an image: blur, noise, compression, each with a level.
 
 What compression leaves of noise are blotches as wide as texture, so that no filter tells the two apart. Seen are
-differences of neighbours only: brightness and colour say nothing of noise.
+differences of neighbours only: brightness and colour say nothing of harm.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ CONTRAST = 8.0
 """What images are multiplied by: an eighth of the range is a large difference between neighbours."""
 
 
-class NoiseSense(nn.Module):
-    """Images (n, 3, h, w) in [0, 1], at least 24 pixels a side, become numbers (n,), above 0 where they are noisy.
+LEAST = 24
+"""Pixels along a side of the smallest image that can be judged."""
 
-    Noisy is what has, at its own resolution, noise of at least 4 of 255 (from DeeDSR's medium level on), compressed
-    afterwards or not. Blur, light noise and compression alone are not meant.
+
+class HarmSense(nn.Module):
+    """Images (n, 3, h, w) in [0, 1], at least ``LEAST`` pixels a side, become logits (n, 3) of the levels.
+
+    In the order of ``vocabulary.LEVELLED``; ``training.degrade.harm_of`` says what a level means.
     """
 
     def __init__(self) -> None:
         super().__init__()
         pairs = zip((3, *WIDTHS), WIDTHS, strict=False)
         self.layers = nn.ModuleList(nn.Conv2d(one, other, 3, 1 + (one > 3)) for one, other in pairs)
-        self.head = nn.Linear(WIDTHS[-1], 1)
+        self.head = nn.Linear(WIDTHS[-1], 3)
 
     def forward(self, image: Tensor, valid: Tensor | None = None) -> Tensor:
         """``valid`` (n, h, w): what is not is not looked at; images without any ``looks`` give the bias."""
@@ -44,7 +47,7 @@ class NoiseSense(nn.Module):
             x = torch.relu(layer(x))
         seen = torch.ones_like(x[:, :1]) if valid is None else looks(valid)[:, None]
         mean = (x * seen).sum((2, 3)) / seen.sum((2, 3)).clamp(min=1)
-        said: Tensor = self.head(mean)[:, 0]
+        said: Tensor = self.head(mean)
         return said
 
 

@@ -1,4 +1,4 @@
-"""Noisy rasters are told from textured ones, and a warning says what lets the noise go."""
+"""What harmed an image is seen, noisy rasters are told from textured ones, and a warning says what lets noise go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from tests.conftest import UTM
 from zido_core import noisiness
-from zido_core.nets.noise_sense import NoiseSense
+from zido_core.nets.harm_sense import HarmSense
 from zido_core.options import Options
 from zido_core.raster.reader import open_source
 from zido_core.setup import prepare
@@ -107,7 +107,7 @@ def test_places_reach_from_end_to_end(size: Size, rows: list[int], cols: list[in
 @pytest.mark.parametrize("side", [24, 25, 31, 40, 57, 64])
 def test_what_is_missing_is_not_looked_at(side: int) -> None:
     torch.manual_seed(0)
-    network, image, valid = NoiseSense(), torch.rand(1, 3, side, side), torch.ones(1, side, side, dtype=torch.bool)
+    network, image, valid = HarmSense(), torch.rand(1, 3, side, side), torch.ones(1, side, side, dtype=torch.bool)
     assert torch.allclose(network(image, valid), network(image), atol=1e-6)
     valid[:, 3, side - 1] = False
     other = image.clone()
@@ -117,7 +117,7 @@ def test_what_is_missing_is_not_looked_at(side: int) -> None:
 
 def test_brightness_and_colour_say_nothing() -> None:
     torch.manual_seed(0)
-    network, image = NoiseSense(), torch.rand(2, 3, 32, 32) / 2
+    network, image = HarmSense(), torch.rand(2, 3, 32, 32) / 2
     shade = torch.tensor([0.3, 0.1, 0.5]).view(3, 1, 1)
     assert torch.allclose(network(image), network(image + shade), atol=1e-5)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.plain_backbone import PlainBackbone
+from zido_core.backbones.base import Told
 from zido_core.backbones.turned import TURNS, Turned
 from zido_core.catalog import describe
 from zido_core.errors import InvalidOptions
@@ -61,6 +62,21 @@ def test_predictions_are_those_of_the_turned_view(turn):
     seen = turn.back(turn.of(filled) + torch.linspace(0, 1, turn.of(filled).shape[2]))
     assert torch.allclose(got, latents + seen[:1, *tile.slices])
     assert model.encode(condition).shape == (1, *CANVAS)
+
+
+class Listening(PlainBackbone):
+    """Keeps who hears what."""
+
+    def condition(self, image, place, prompts, advance, options, told=()):
+        return told
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_what_tiles_hear_turns_with_them(turn):
+    tiles = [Tile(0, 0, 3, 5), Tile(2, 3, 3, 5)]
+    told = list(map(Told, tiles, (1, 0)))
+    condition = Turned(Listening(), turn).condition(numbers(3, 5, 8), Tile.whole(CANVAS), (), print, None, told)
+    assert condition.own == [Told(turn.of_tile(tile, CANVAS), prompt) for tile, prompt in told]
 
 
 @pytest.mark.parametrize("turn", TURNS)

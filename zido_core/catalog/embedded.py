@@ -34,7 +34,7 @@ MINI = ModelDescriptor(
     memory="about 1.5 GB, CPU or GPU",
     files=tuple(
         ModelFile(path=f"weights/{name}.safetensors", card=f"weights/{name}.json", embedded=True)
-        for name in ("mini", "noise")
+        for name in ("mini", "harm")
     ),
     presets={
         "quality": {"steps": 8},

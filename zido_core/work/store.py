@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..raster.atomic import disk_full, is_disk_full
 from ..tiling.grid import Tile
 from .array_file import ArrayFile, DamagedFile, load_array, save_array
 from .folder import WorkFolder
 from .image_form import FLOAT, form_of, packed, unpacked
+from .records import told_if_full
 
 OPEN_FILES = 8
 """Files that stay open for the next window."""
@@ -80,13 +80,9 @@ class FolderStore:
 
     def put(self, index: int, image: NDArray[np.float32], seconds: float) -> None:
         path, form = self._folder.block(index), form_of(image, self._form)
-        try:
+        with told_if_full(self._folder.path, image.size * form.itemsize):
             checksum = save_array(path, image, pack=partial(packed, form=form), block=index)
             self._folder.journal.add(event="block", block=index, crc=checksum, seconds=round(seconds, 3))
-        except OSError as error:
-            if is_disk_full(error, self._folder.path):
-                raise disk_full(self._folder.path, image.size * form.itemsize) from error
-            raise
         for state in (self._folder.latents(index), self._folder.views(index)):
             state.unlink(missing_ok=True)
 

@@ -17,15 +17,17 @@ from safetensors.torch import load_file
 from torch import nn
 
 from zido_core.backbones.mini import harm_in
+from zido_core.content_hash import sha256_of
 from zido_core.nets.harm_sense import HarmSense
 from zido_core.nets.mini import Refiner
 from zido_core.prompts.degradation import said
 from zido_core.prompts.vocabulary import VOCABULARY
 from zido_core.training import harm_sense
+from zido_core.training.between import between
 from zido_core.training.data import Images, Mixture, draw_pair
 from zido_core.training.degrade import DEGRADATIONS, LEVELS, Harm, degrade, degrade_and_tell, harm_of, reduce
 from zido_core.training.export import export
-from zido_core.training.objective import CoarseObjective, RefinerObjective, harm_seen, psnr, stack
+from zido_core.training.objective import CoarseObjective, RefinerObjective, harm_seen, held_pairs, psnr, stack
 from zido_core.training.optimiser import optimizers_of
 from zido_core.training.train import Recipe, Steps, batch_of, main, rate_at, start, train
 
@@ -226,6 +228,17 @@ def test_both_stages_learn_and_export_with_a_true_card(images, folder, tmp_path)
     assert "images" not in further["before"]
 
 
+def test_a_network_between_two_has_weights_of_both(tmp_path):
+    for value, name in enumerate(("before", "after")):
+        state = {"average": {"weight": torch.full((2,), float(value))}, "recipe": {"stage": "coarse"}, "step": value}
+        torch.save(state, tmp_path / name)
+    between(tmp_path / "before", tmp_path / "after", 0.6, tmp_path / "out")
+    made = torch.load(tmp_path / "out", weights_only=True)
+    assert made["average"]["weight"].tolist() == pytest.approx([0.6, 0.6])
+    assert (made["step"], made["recipe"]["share"]) == (1, 0.6)
+    assert made["recipe"]["shares_with"] == f"sha256:{sha256_of(tmp_path / 'before')}"
+
+
 def test_psnr_is_the_mean_of_each_examples():
     errors = torch.stack([torch.full((3, 4, 4), 0.1), torch.full((3, 4, 4), 0.01)])
     assert psnr(errors) == pytest.approx((20 + 40) / 2, abs=0.01)
@@ -263,6 +276,16 @@ def test_levels_say_what_was_done():
     assert blurred > 0.15
     assert noisy > 0.05
     assert compressed == 0
+
+
+def test_some_clean_inputs_are_harmed_in_one_way_alone(images):
+    clean = Mixture(size=16, margin=2, shares=(1, 0, 0, 0, 0), single=0.5)
+    harms = [draw_pair(images, clean, np.random.default_rng(seed)).harm for seed in range(80)]
+    ways = [sum(harm.noisy > 0 for harm in harms), sum(harm.compressed > 0 for harm in harms)]
+    assert all(10 <= count <= 30 for count in ways)
+    assert not any(harm.blurred or (harm.noisy and harm.compressed) for harm in harms)
+    (held, *_) = held_pairs(images, clean, 0, 8)
+    assert all(pair.harm == Harm() for pair in held)
 
 
 def test_the_coarse_network_is_told_what_is_seen_what_was_done_or_nothing(images):

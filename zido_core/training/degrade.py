@@ -114,6 +114,18 @@ def degrade_and_tell(
     return compress(image, quality), harm_of(sigma=sigma / scale, noise=noise, quality=quality)
 
 
+def noise_alone(image: Array, rng: np.random.Generator) -> tuple[Array, Harm]:
+    """Noise of up to a tenth of the range and no compression; what was done."""
+    noise = float(np.exp(rng.uniform(0, np.log(26))))
+    return quantise(add_noise(image, noise, rng)), harm_of(noise=noise)
+
+
+def compression_alone(image: Array, rng: np.random.Generator) -> tuple[Array, Harm]:
+    """JPEG of any usual quality; what was done."""
+    quality = int(rng.integers(20, 96))
+    return compress(image, quality), harm_of(quality=quality)
+
+
 def sensor(image: Array, rng: np.random.Generator, scale: int) -> tuple[Array, Harm]:
     """Modulation transfer of 0.1 to 0.3 at the coarse grid's Nyquist frequency, noise per band, quantisation.
 

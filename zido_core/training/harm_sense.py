@@ -16,12 +16,12 @@ from .data import Images, Mixture, Pair, to_planes
 from .degrade import (
     DEGRADATIONS,
     Harm,
-    add_noise,
     blur,
-    compress,
+    compression_alone,
     degrade_and_tell,
     gaussian_kernel,
     harm_of,
+    noise_alone,
     quantise,
     reduce,
 )
@@ -61,11 +61,9 @@ def harmed(truth: Pixels, kind: str, rng: np.random.Generator) -> tuple[Pixels, 
     if kind == "coarse":
         return quantise(truth[::4, ::4]), Harm(blurred=UNKNOWN)
     if kind == "compressed":
-        quality = int(rng.integers(20, 96))
-        return compress(quantise(reduce(truth, 4)), quality), harm_of(quality=quality)
+        return compression_alone(quantise(reduce(truth, 4)), rng)
     if kind == "noisy":
-        noise = float(np.exp(rng.uniform(0, np.log(26))))
-        return quantise(add_noise(reduce(truth, 4), noise, rng)), harm_of(noise=noise)
+        return noise_alone(reduce(truth, 4), rng)
     if kind == "blurred":
         sigma = rng.uniform(0.3, 2)
         return quantise(blur(reduce(truth, 4), gaussian_kernel(sigma))), harm_of(sigma=sigma)

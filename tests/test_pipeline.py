@@ -592,8 +592,10 @@ def test_one_tile_alone_is_what_the_tiles_of_the_paper_are(upscaler) -> None:
         assert np.abs(other.astype(int) - made[0]).max() <= 1
 
 
-def test_tiles_are_the_coarse_whole_where_nothing_is_sampled(upscaler, example_raster) -> None:
+@pytest.mark.parametrize("prompts", ["none", "global"])
+def test_tiles_are_the_coarse_whole_where_nothing_is_sampled(upscaler, example_raster, prompts) -> None:
+    """And where all of them hear the same."""
     with rasterio.open(example_raster) as dataset:
         image = dataset.read()[:, 60:140, 60:150].transpose(1, 2, 0).copy()
-    made = [upscaler.upscale(image, fidelity=1.0, tile_size=size, tile_overlap=0).image for size in (128, 576)]
+    made = [upscaler.upscale(image, fidelity=1.0, prompts=prompts, tile_size=size).image for size in (128, 576)]
     assert (made[0] == made[1]).all()

@@ -43,7 +43,7 @@ class Mixture:
     """Crops whose standard deviation is below this (of 255) are mostly skipped."""
     keep_flat: float = 0.25
     """Share of the flat crops that is kept all the same: the network must learn to leave them alone."""
-    single: float = 0.35
+    single: float = 0.0
     """Share of the clean inputs that are harmed in one way alone, noise or compression: the levels have both."""
     margin: int = 4
     """Input pixels cut off around a crop after the degradation, whose edges are not the image's."""
@@ -91,7 +91,8 @@ def draw_pair(images: Images, mixture: Mixture, rng: np.random.Generator) -> Pai
     truth = vary_colour(np.ascontiguousarray(crop, dtype=np.float32) / np.float32(255), rng)
     degradation = DEGRADATIONS[rng.choice(len(DEGRADATIONS), p=mixture.shares)]
     image, harm = degrade_and_tell(truth, degradation, rng)
-    if degradation == "clean" and rng.random() < mixture.single:
+    # Where nothing is harmed alone nothing is drawn for it, so that older recipes see what they saw.
+    if degradation == "clean" and mixture.single > 0 and rng.random() < mixture.single:
         image, harm = (noise_alone if rng.random() < 0.5 else compression_alone)(image, rng)
     inner, outer = mixture.margin, 4 * mixture.margin
     image, truth = image[inner:-inner, inner:-inner], truth[outer:-outer, outer:-outer]

@@ -21,16 +21,16 @@ import torch
 from safetensors.torch import save
 
 from ..prompts.vocabulary import VOCABULARY
-from .data import Mixture
 from .degrade import DEGRADATIONS
 from .harm_sense import SHARES
+from .train import MIXTURE
 
 STAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"mini": ("coarse", "refiner"), "harm": ("harm",)})
 """The networks in each file."""
 
 SHOWN: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "mini": {"vocabulary": list(VOCABULARY), "mixture": dict(zip(DEGRADATIONS, Mixture().shares, strict=True))},
+        "mini": {"vocabulary": list(VOCABULARY), "mixture": dict(zip(DEGRADATIONS, MIXTURE.shares, strict=True))},
         "harm": {"mixture": dict(SHARES)},
     }
 )

@@ -64,7 +64,7 @@ def held_pairs(held: Images, mixture: Mixture, seed: int, count: int) -> Iterato
     """``count`` pairs of every degradation, in the order of ``DEGRADATIONS``, the same at every call."""
     for index in range(len(DEGRADATIONS)):
         shares = tuple(float(i == index) for i in range(len(DEGRADATIONS)))
-        only = Mixture(size=mixture.size, shares=shares, keep_flat=0.0, single=0.0)
+        only = Mixture(size=mixture.size, shares=shares, keep_flat=0.0)
         rng = np.random.default_rng([seed, 7, index])
         yield [draw_pair(held, only, rng) for _ in range(count)]
 

@@ -30,8 +30,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..content_hash import sha256_of
+from . import harm_sense
 from .data import Images, Mixture, Pair, draw_pair
-from .harm_sense import MIXTURE, HarmObjective
 from .objective import CoarseObjective, Objective, RefinerObjective, averaged
 from .optimiser import Optimiser, optimizers_of
 from .together import Member, average_gradients, join, member
@@ -41,6 +41,9 @@ Stage = Literal["coarse", "refiner", "learner", "adapter", "harm"]
 
 EMBEDDED: tuple[Stage, ...] = ("coarse", "refiner", "harm")
 """What is in the package."""
+
+MIXTURE = Mixture(single=0.35)
+"""What both networks of the embedded model are shown."""
 
 HELD_EVERY = 20
 """One image of so many is held out to watch the training."""
@@ -285,12 +288,12 @@ def main() -> None:
         start=chosen.start and f"sha256:{sha256_of(chosen.start)}",
     )
     weights = None if chosen.start is None else averaged(chosen.start)
-    mixture = Mixture()
+    mixture = MIXTURE
     objective: Objective = CoarseObjective()
     if recipe.stage == "refiner":
         objective = RefinerObjective(coarse=chosen.out / "coarse.pt", device=chosen.device)
     elif recipe.stage == "harm":
-        objective, mixture = HarmObjective(), MIXTURE
+        objective, mixture = harm_sense.HarmObjective(), harm_sense.MIXTURE
     images = Images.read(chosen.data)
     tell(
         train(objective, images, mixture, recipe, chosen.out, chosen.device, weights=weights),

@@ -171,17 +171,6 @@ def test_tiles_tell_of_their_own_harm_and_are_blended_where_they_overlap() -> No
     assert not mini.harm_map(levels, [], Size(6, 10)).any()
 
 
-def test_harm_that_is_the_same_in_all_tiles_is_told_once() -> None:
-    levels = mini.levels_of([Prompt(tags=(Tag("noisy", 0.37),)), Prompt(tags=(Tag("noisy", 0.41),))])
-    tiles = [Tile(0, 0, 6, 6), Tile(0, 4, 6, 6)]
-    same, different = (
-        mini.harm_map(levels, list(map(Told, tiles, ids)), Size(6, 10))[None] for ids in ((0, 0), (0, 1))
-    )
-    assert mini.once(same).shape == (1, 4)
-    assert (mini.once(same) == same[..., 0, 0]).all()
-    assert mini.once(different) is different
-
-
 def test_harm_that_is_the_same_everywhere_is_told_either_way(untrained) -> None:
     coarse, _ = untrained
     image, harm = torch.rand(2, 3, 12, 16), torch.rand(2, 4)

@@ -48,10 +48,6 @@ DECODED = 32
 """Rows of latents that become pixels at a time: bounds memory, and stays in the processor's cache."""
 
 
-HARM_STEPS = 256
-"""How finely the coarse network is told of harm."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class MiniCondition:
     """A region as the two networks see it. H and W are the canvas's: a little more than an image below tile size."""
@@ -134,7 +130,7 @@ class MiniBackbone:
         around = (..., slice(rows.start, rows.stop + 2 * reach), slice(cols.start, cols.stop + 2 * reach))
         seen = padded[around]
         with self._autocast():
-            out = self.coarse(seen, once(harm[around]), threads.check)
+            out = self.coarse(seen, harm[around], threads.check)
         inner = (..., slice(reach, -reach), slice(reach, -reach))
         out, seen = CoarseOutput(*(part[inner].float() for part in out)), seen[inner]
         condition.detail[:, rows, cols] = out.residual[0]
@@ -220,19 +216,8 @@ def harm_map(levels: Tensor, told: Sequence[Told], canvas: Size) -> Tensor:
     """What tiles tell of harm, place by place (``HARM_CHANNELS``, H, W): blended where they overlap."""
     if not told:
         return levels.new_zeros(HARM_CHANNELS, *canvas)
-    harm, blended = in_steps(harm_in(harm_words(levels))), Fusion((HARM_CHANNELS, *canvas), levels.device)
+    harm, blended = harm_in(harm_words(levels)), Fusion((HARM_CHANNELS, *canvas), levels.device)
     weights = blended.weights(tile_weights("cosine", told[0].tile.size))
     for tile, prompt_id in told:
         blended.add(tile, harm[prompt_id, :, None, None].expand(-1, *tile.size), weights)
-    return in_steps(blended.mean())
-
-
-def once(harm: Tensor) -> Tensor:
-    """A map (1, channels, h, w) that is the same everywhere as a vector (1, channels), which is faster."""
-    corner = harm[..., :1, :1]
-    return corner[..., 0, 0] if bool((harm == corner).all()) else harm
-
-
-def in_steps(harm: Tensor) -> Tensor:
-    """Rounded, so that the mean of equal numbers is that number."""
-    return (harm * HARM_STEPS).round() / HARM_STEPS
+    return blended.mean()

@@ -51,6 +51,10 @@ def local_activity(image: Tensor) -> Tensor:
     return F.avg_pool2d(rows + cols, 5, stride=1, padding=2)
 
 
+TOLD_ROWS = 8
+"""Rows that are told of their places' harm at a time."""
+
+
 class Gate(nn.Module):
     """Product of the two halves of the channels: NAFNet's only non-linearity."""
 
@@ -89,18 +93,26 @@ class GatedBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """``condition``: (n, c), or (n, h, w, c)."""
-        space, channels = self.norm_space(x), None
-        if self.modulation is not None and condition is not None:
-            told = condition if condition.ndim == 4 else condition[:, None, None]
-            scale, shift, *channels = self.modulation(told).chunk(4, dim=-1)
-            space = torch.addcmul(space + shift, space, scale)
+        space = self._told(self.norm_space(x), condition, 0)
         mixed = self.depthwise(self.expand(space).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         x = x + self.project(self.gate(mixed))
         del space, mixed  # three times as large as an image of features
-        y = self.norm_channels(x)
-        if channels is not None:
-            y = torch.addcmul(y + channels[1], y, channels[0])
-        return torch.add(x, self.feed(y))
+        return torch.add(x, self.feed(self._told(self.norm_channels(x), condition, 1)))
+
+    def _told(self, normed: Tensor, condition: Tensor | None, which: int) -> Tensor:
+        """A normalised map, scaled and shifted by what the condition says for the first or the second of them."""
+        if self.modulation is None or condition is None:
+            return normed
+        ours = slice(2 * which * normed.shape[-1], 2 * (which + 1) * normed.shape[-1])
+        weight, bias = self.modulation.weight[ours], self.modulation.bias[ours]
+        if condition.ndim == 2:
+            scale, shift = F.linear(condition, weight, bias)[:, None, None].chunk(2, dim=-1)
+            return torch.addcmul(shift, normed, scale + 1)
+        for start in range(0, normed.shape[1], TOLD_ROWS):  # few enough to stay in the processor's cache
+            rows = normed[:, start : start + TOLD_ROWS]
+            scale, shift = F.linear(condition[:, start : start + TOLD_ROWS], weight, bias).chunk(2, dim=-1)
+            torch.addcmul(shift, rows, scale + 1, out=rows)
+        return normed
 
 
 class Coarse(nn.Module):

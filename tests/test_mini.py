@@ -156,12 +156,12 @@ HARMS = {
 
 @pytest.mark.parametrize(("text", "told"), HARMS.values(), ids=HARMS)
 def test_the_coarse_network_hears_of_harm(text: str, told: tuple[float, ...]) -> None:
-    levels = mini.levels_of([Prompt(text=text)])
+    levels = mini.prompt_levels([Prompt(text=text)])
     assert mini.harm_in(mini.harm_words(levels))[0].tolist() == pytest.approx(told)
 
 
 def test_tiles_tell_of_their_own_harm_and_are_blended_where_they_overlap() -> None:
-    levels = mini.levels_of([Prompt(text="clean"), Prompt(text="very noisy")])
+    levels = mini.prompt_levels([Prompt(text="clean"), Prompt(text="very noisy")])
     told = [Told(Tile(0, 0, 6, 6), 0), Told(Tile(0, 4, 6, 6), 1)]
     found = mini.harm_map(levels, told, Size(6, 10))
     assert found[1, :, :4].max() == 0

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from zido_core.errors import BadInput
-from zido_core.prompts.content import straightness
-from zido_core.prompts.degradation import blocks_mean, ramp
+from zido_core.prompts.content import blocks_mean, ramp, straightness
 from zido_core.prompts.scene import THRESHOLDS, SceneTagger, scores
 from zido_core.prompts.vocabulary import VOCABULARY, encode
 from zido_core.tiling.grid import Tile

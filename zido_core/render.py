@@ -106,7 +106,8 @@ def render(
     condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, picture.add, options, told)
     latents = None
     if options.diffuses:
-        show = None if on_image is None else partial(_show, on_image, backbone, condition, options)
+        embedded = all(file.embedded for file in backbone.descriptor.files)
+        show = partial(_show, on_image, backbone, condition, options) if on_image is not None and embedded else None
         latents = _sample(backbone, condition, block, bank, options, advance, slot, show)
     enlarged = backbone.decode(condition, latents, fidelity=options.fidelity)
     picture.complete()
@@ -176,10 +177,9 @@ def _show(
     step: int,
     latents: torch.Tensor,
 ) -> None:
-    """Offer what a step has made of the image, where no autoencoder is needed to see it."""
-    if all(file.embedded for file in backbone.descriptor.files):
-        shown = 1 - (1 - options.fidelity) * (step + 1) / options.steps  # noise fades in as it becomes detail
-        on_image(lambda: backbone.decode(condition, latents, fidelity=shown))
+    """Offer what a step has made of the image."""
+    shown = 1 - (1 - options.fidelity) * (step + 1) / options.steps  # noise fades in as it becomes detail
+    on_image(lambda: backbone.decode(condition, latents, fidelity=shown))
 
 
 class _Share:

@@ -105,7 +105,7 @@ class MiniBackbone:
             detail=torch.empty(DETAIL_CHANNELS, *canvas, device=self.device),
             amplitude=torch.empty(1, *canvas, device=self.device),
             maps=torch.empty(self._maps if options.diffuses else 0, *canvas, device=self.device, dtype=torch.half),
-            levels=levels_of(prompts, self.vocabulary).to(self.device),
+            levels=prompt_levels(prompts, self.vocabulary).to(self.device),
         )
         harm = harm_map(condition.levels, told, canvas)
         harm = F.pad(harm[None], (reach,) * 4, mode="replicate")
@@ -191,7 +191,7 @@ class MiniBackbone:
         return torch.autocast(self.device.type, self.precision if reduced else torch.bfloat16, enabled=reduced)
 
 
-def levels_of(prompts: Sequence[Prompt], vocabulary: int = len(VOCABULARY)) -> Tensor:
+def prompt_levels(prompts: Sequence[Prompt], vocabulary: int = len(VOCABULARY)) -> Tensor:
     """Level of every word of every prompt, (prompts, vocabulary)."""
     levels = torch.zeros(len(prompts), vocabulary)
     for row, prompt in zip(levels, prompts, strict=True):

@@ -21,7 +21,6 @@ REACH, STRIDE = 17, 8
 CONTRAST = 8.0
 """What images are multiplied by: an eighth of the range is a large difference between neighbours."""
 
-
 LEAST = 24
 """Pixels along a side of the smallest image that can be judged."""
 

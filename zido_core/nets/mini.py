@@ -25,12 +25,14 @@ SCALE = 4
 DETAIL_CHANNELS = 3 * SCALE * SCALE
 """Channels of an unshuffled RGB image: the latent of the refining diffusion."""
 
-
 HARM_SEEN = (0.3, 0.65, 0.4)
 """Levels of blur, noise and compression up to which the coarse network was taught; more is told as so much."""
 
 HARM_CHANNELS = len(HARM_SEEN) + 1
 """What the coarse network is told of the harm: each level, from 0 to 1, and 1 where anything is known of it."""
+
+TOLD_ROWS = 8
+"""Rows that a CPU tells of their places' harm at a time: few enough to stay in its cache."""
 
 
 class CoarseOutput(NamedTuple):
@@ -49,10 +51,6 @@ def local_activity(image: Tensor) -> Tensor:
     rows = F.pad((image[:, :, 1:] - image[:, :, :-1]).abs().mean(1, keepdim=True), (0, 0, 0, 1))
     cols = F.pad((image[:, :, :, 1:] - image[:, :, :, :-1]).abs().mean(1, keepdim=True), (0, 1))
     return F.avg_pool2d(rows + cols, 5, stride=1, padding=2)
-
-
-TOLD_ROWS = 8
-"""Rows that are told of their places' harm at a time."""
 
 
 class Gate(nn.Module):
@@ -108,9 +106,10 @@ class GatedBlock(nn.Module):
         if condition.ndim == 2:
             scale, shift = F.linear(condition, weight, bias)[:, None, None].chunk(2, dim=-1)
             return torch.addcmul(shift, normed, scale + 1)
-        for start in range(0, normed.shape[1], TOLD_ROWS):  # few enough to stay in the processor's cache
-            rows = normed[:, start : start + TOLD_ROWS]
-            scale, shift = F.linear(condition[:, start : start + TOLD_ROWS], weight, bias).chunk(2, dim=-1)
+        count = TOLD_ROWS if normed.device.type == "cpu" else normed.shape[1]
+        for start in range(0, normed.shape[1], count):
+            rows = normed[:, start : start + count]
+            scale, shift = F.linear(condition[:, start : start + count], weight, bias).chunk(2, dim=-1)
             torch.addcmul(shift, rows, scale + 1, out=rows)
         return normed
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from .degradation import Array, blocks_mean, ramp
+from .degradation import Array
 
 REACH = 3
 """Pixels that the maps look beyond their own."""
@@ -39,6 +40,23 @@ class Maps(NamedTuple):
     def columns(self, col: int, width: int) -> Maps:
         """The maps of ``width`` image columns from ``col`` on, contiguous so that sums stay the same."""
         return Maps(*(np.ascontiguousarray(each[:, col : col + width - 2 * REACH]) for each in self))
+
+
+def ramp(value: npt.ArrayLike, low: float, high: float) -> Array:
+    """0 up to ``low``, 1 from ``high`` on, linear between."""
+    scaled = np.asarray(np.asarray(value, np.float32) - np.float32(low), np.float32)
+    scaled *= np.float32(1.0 / (high - low))
+    np.maximum(scaled, np.float32(0.0), out=scaled)
+    return np.minimum(scaled, np.float32(1.0), out=scaled)
+
+
+def blocks_mean(values: Array, side: int = 8) -> Array:
+    """Means of the ``side`` x ``side`` blocks of (height, width) values; one mean where fewer fit."""
+    height, width = values.shape
+    tall, wide = min(side, height), min(side, width)
+    rows, cols = height // tall, width // wide
+    cut = values[: rows * tall, : cols * wide].reshape(rows, tall, cols, wide)
+    return np.asarray(cut.mean(axis=1).mean(axis=-1), dtype=np.float32)
 
 
 def luma_of(image: Array) -> Array:

@@ -21,23 +21,6 @@ HARMFUL = 0.15
 """Levels below this are none: noise of 1 of 255, a blur of 0.3 pixels."""
 
 
-def ramp(value: npt.ArrayLike, low: float, high: float) -> Array:
-    """0 up to ``low``, 1 from ``high`` on, linear between."""
-    scaled = np.asarray(np.asarray(value, np.float32) - np.float32(low), np.float32)
-    scaled *= np.float32(1.0 / (high - low))
-    np.maximum(scaled, np.float32(0.0), out=scaled)
-    return np.minimum(scaled, np.float32(1.0), out=scaled)
-
-
-def blocks_mean(values: Array, side: int = 8) -> Array:
-    """Means of the ``side`` x ``side`` blocks of (height, width) values; one mean where fewer fit."""
-    height, width = values.shape
-    tall, wide = min(side, height), min(side, width)
-    rows, cols = height // tall, width // wide
-    cut = values[: rows * tall, : cols * wide].reshape(rows, tall, cols, wide)
-    return np.asarray(cut.mean(axis=1).mean(axis=-1), dtype=np.float32)
-
-
 def harm_levels(image: Array) -> tuple[float, float, float]:
     """Levels of blur, noise and compression of a (3, height, width) tile in [0, 1]; constants cannot show any."""
     if np.ptp(image, axis=(1, 2)).max() == 0:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
-from ..backbones.mini import MiniBackbone, harm_in, harm_words, levels_of
+from ..backbones.mini import MiniBackbone, harm_in, harm_words, prompt_levels
 from ..nets.mini import SCALE, Coarse, CoarseOutput, Refiner, refiner_condition, unshuffle
 from ..prompts import degradation
 from ..prompts.scene import SceneTagger
@@ -183,7 +183,7 @@ class RefinerObjective:
     def levels_of(self, pairs: Sequence[Pair]) -> Tensor:
         """(n, vocabulary): what the tagger says of whole crops."""
         whole = [Tile.whole(Size(*pairs[0].image.shape[1:]))]
-        return levels_of([prompt for pair in pairs for prompt in self.tagger.tag(pair.image, whole)])
+        return prompt_levels([prompt for pair in pairs for prompt in self.tagger.tag(pair.image, whole)])
 
     def watch(self, network: nn.Module, held: Images, mixture: Mixture, seed: int) -> dict[str, float]:
         """After four steps: PSNR gain over bicubic at fidelity 0 and 0.5, sharpness and grain against the truth."""

@@ -17,7 +17,19 @@ from zido_core.backbones import load_backbone, mini
 from zido_core.backbones.base import Told
 from zido_core.catalog import MINI
 from zido_core.errors import ModelMissing
-from zido_core.nets.mini import SCALE, Coarse, Refiner, local_activity, refiner_condition, shuffle, unshuffle
+from zido_core.nets import mini as nets
+from zido_core.nets.mini import (
+    HARM_CHANNELS,
+    SCALE,
+    Coarse,
+    GatedBlock,
+    Refiner,
+    local_activity,
+    middle,
+    refiner_condition,
+    shuffle,
+    unshuffle,
+)
 from zido_core.options import Options, ResolvedOptions, resolve
 from zido_core.prompts.base import Prompt, Tag
 from zido_core.resample import resize
@@ -64,6 +76,34 @@ def test_a_constant_gets_no_detail_and_no_amplitude_whatever_the_weights(untrain
         out = coarse(torch.full((1, 3, 24, 20), level))
     assert not out.residual.any()
     assert not out.amplitude.any()
+
+
+def test_without_padding_the_coarse_network_gives_the_middle_of_the_same(untrained) -> None:
+    coarse, _ = untrained
+    bare = Coarse(padding=0).eval()
+    bare.load_state_dict(coarse.state_dict())
+    image, harm = torch.rand(1, 3, 40, 44), torch.rand(1, HARM_CHANNELS, 40, 44)
+    with torch.no_grad():
+        outs = coarse(image, harm), bare(image, harm)
+    for whole, inner in zip(*outs, strict=True):
+        assert inner.shape[-2:] == (40 - 2 * coarse.reach, 44 - 2 * coarse.reach)
+        assert torch.allclose(middle(whole, inner.shape[-2:]), inner, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("condition", [None, (2, 4), (2, 21, 12, 4)])
+def test_blocks_give_the_same_strip_by_strip(monkeypatch, padding: int, condition: tuple[int, ...] | None) -> None:
+    torch.manual_seed(0)
+    block, x = GatedBlock(8, 4, padding).eval(), torch.randn(2, 21, 12, 8)
+    torch.nn.init.normal_(block.modulation.weight)
+    told = None if condition is None else torch.rand(condition)
+    outs = []
+    for rows in (1, 4, 21):
+        monkeypatch.setattr(nets, "STRIP", rows * 12 * 8)
+        with torch.no_grad():
+            outs.append(block(x, told))
+    assert outs[0].shape == (2, 19 + 2 * padding, 10 + 2 * padding, 8)
+    assert all(torch.allclose(out, outs[-1], atol=1e-6) for out in outs)
 
 
 def test_the_coarse_network_sees_no_farther_than_it_says(untrained) -> None:

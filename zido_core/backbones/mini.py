@@ -27,6 +27,7 @@ from ..nets.mini import (
     Coarse,
     CoarseOutput,
     Refiner,
+    middle,
     refiner_condition,
     shuffle,
 )
@@ -79,7 +80,7 @@ class MiniBackbone:
         self.precision = precision
         weights = embedded("mini")
         self.weights_hash, self.vocabulary = weights.sha256, len(weights.tensors["refiner.tags.names"])
-        self.coarse, self.refiner = Coarse(), Refiner(vocabulary=self.vocabulary)
+        self.coarse, self.refiner = Coarse(padding=0), Refiner(vocabulary=self.vocabulary)
         for name, network in (("coarse", self.coarse), ("refiner", self.refiner)):
             network.load_state_dict(weights.part(name), assign=True)
             network.eval().requires_grad_(False).to(device)
@@ -131,12 +132,11 @@ class MiniBackbone:
         seen = padded[around]
         with self._autocast():
             out = self.coarse(seen, harm[around], threads.check)
-        inner = (..., slice(reach, -reach), slice(reach, -reach))
-        out, seen = CoarseOutput(*(part[inner].float() for part in out)), seen[inner]
+        out = CoarseOutput(*(part.float() for part in out))
         condition.detail[:, rows, cols] = out.residual[0]
         condition.amplitude[:, rows, cols] = out.amplitude[0]
         if len(condition.maps):
-            condition.maps[:, rows, cols] = refiner_condition(seen, out)[0]
+            condition.maps[:, rows, cols] = refiner_condition(middle(seen, tile.size), out)[0]
 
     def encode(self, condition: MiniCondition) -> Tensor:
         """The coarse image itself: no detail over it, in no memory."""

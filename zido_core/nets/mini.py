@@ -12,7 +12,7 @@ plain matrix products.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,8 +31,8 @@ HARM_SEEN = (0.3, 0.65, 0.4)
 HARM_CHANNELS = len(HARM_SEEN) + 1
 """What the coarse network is told of the harm: each level, from 0 to 1, and 1 where anything is known of it."""
 
-TOLD_ROWS = 8
-"""Rows that a CPU tells of their places' harm at a time: few enough to stay in its cache."""
+STRIP = 1 << 18
+"""Numbers of a map that a block computes at a time on a CPU: few enough for all between to stay in its cache."""
 
 
 class CoarseOutput(NamedTuple):
@@ -61,6 +61,13 @@ class Gate(nn.Module):
         return a * b
 
 
+def middle(x: Tensor, size: Sequence[int], dim: int = -2) -> Tensor:
+    """The middle ``size`` pixels of the dimensions ``dim`` and the next."""
+    for axis, count in enumerate(size, dim):
+        x = x.narrow(axis, (x.shape[axis] - count) // 2, count)
+    return x
+
+
 def quieten(layer: nn.Module | None, std: float = 0.0) -> None:
     """Start a layer with weights of this deviation and no bias, so that a block begins close to the identity."""
     if isinstance(layer, (nn.Linear, nn.Conv2d)) and layer.bias is not None:
@@ -72,14 +79,15 @@ class GatedBlock(nn.Module):
     """Depthwise 3x3 mixing, then channel mixing, both gated and normalised; ``(n, h, w, c)``.
 
     With ``condition`` channels the two normalisations are scaled and shifted by a vector, of each sample (time and
-    prompt) or of each of its pixels (harm).
+    prompt) or of each of its pixels (harm). Without ``padding`` the outermost pixels are left out.
     """
 
-    def __init__(self, width: int, condition: int = 0) -> None:
+    def __init__(self, width: int, condition: int = 0, padding: int = 1) -> None:
         super().__init__()
+        self.padding = padding
         self.norm_space = nn.LayerNorm(width)
         self.expand = nn.Linear(width, 2 * width)
-        self.depthwise = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
+        self.depthwise = nn.Conv2d(2 * width, 2 * width, 3, padding=padding, groups=2 * width)
         self.project = nn.Linear(width, width)
         self.norm_channels = nn.LayerNorm(width)
         self.feed = nn.Sequential(nn.Linear(width, 2 * width), Gate(), nn.Linear(width, width))
@@ -90,10 +98,25 @@ class GatedBlock(nn.Module):
         quieten(self.modulation)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """``condition``: (n, c), or (n, h, w, c)."""
+        """``condition``: (n, c), or (n, h, w, c) of at least as many pixels."""
+        mapped = condition is not None and condition.ndim == 4
+        told = middle(condition, x.shape[1:3], 1) if condition is not None and mapped else condition
+        height, padding = x.shape[1], self.padding
+        rows = max(STRIP // x[0, 0].numel(), 1)
+        if rows >= height or x.device.type != "cpu" or torch.is_grad_enabled():
+            return self._of(x, told)
+        strips = []
+        for start in range(1 - padding, height - 1 + padding, rows):
+            first = max(start - 1, 0)
+            seen = slice(first, start + rows + 1)
+            strip = self._of(x[:, seen], told[:, seen] if told is not None and mapped else told)
+            strips.append(strip[:, (start - first) * padding :][:, :rows])
+        return torch.cat(strips, 1)
+
+    def _of(self, x: Tensor, condition: Tensor | None) -> Tensor:
         space = self._told(self.norm_space(x), condition, 0)
         mixed = self.depthwise(self.expand(space).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        x = x + self.project(self.gate(mixed))
+        x = middle(x, mixed.shape[1:3], 1) + self.project(self.gate(mixed))
         del space, mixed  # three times as large as an image of features
         return torch.add(x, self.feed(self._told(self.norm_channels(x), condition, 1)))
 
@@ -103,15 +126,10 @@ class GatedBlock(nn.Module):
             return normed
         ours = slice(2 * which * normed.shape[-1], 2 * (which + 1) * normed.shape[-1])
         weight, bias = self.modulation.weight[ours], self.modulation.bias[ours]
-        if condition.ndim == 2:
-            scale, shift = F.linear(condition, weight, bias)[:, None, None].chunk(2, dim=-1)
-            return torch.addcmul(shift, normed, scale + 1)
-        count = TOLD_ROWS if normed.device.type == "cpu" else normed.shape[1]
-        for start in range(0, normed.shape[1], count):
-            rows = normed[:, start : start + count]
-            scale, shift = F.linear(condition[:, start : start + count], weight, bias).chunk(2, dim=-1)
-            torch.addcmul(shift, rows, scale + 1, out=rows)
-        return normed
+        told = F.linear(condition, weight, bias)
+        told = told[:, None, None] if told.ndim == 2 else middle(told, normed.shape[1:3], 1)
+        scale, shift = told.chunk(2, dim=-1)
+        return torch.addcmul(shift, normed, scale + 1)
 
 
 class Coarse(nn.Module):
@@ -119,22 +137,24 @@ class Coarse(nn.Module):
 
     What harmed the input can be told, everywhere or place by place: the same pixels are noise or texture, then.
     The last map is multiplied by a soft gate on local activity, so that constants stay constant whatever the weights.
+    With ``padding`` the output is as large as the image, and ``reach`` pixels at its borders know of the zeros around
+    it. Without, they are left out, and every layer computes the margin that the ones after it need, no more.
     """
 
-    def __init__(self, *, width: int = 64, blocks: int = 12, quiet: float = 0.25 / 255) -> None:
+    def __init__(self, *, width: int = 64, blocks: int = 12, quiet: float = 0.25 / 255, padding: int = 1) -> None:
         super().__init__()
-        self.reach = blocks + 4
+        self.reach = blocks + 2
         self.quiet = quiet
-        self.head = nn.Conv2d(3, width, 3, padding=1)
-        self.body = nn.ModuleList(GatedBlock(width, HARM_CHANNELS) for _ in range(blocks))
+        self.head = nn.Conv2d(3, width, 3, padding=padding)
+        self.body = nn.ModuleList(GatedBlock(width, HARM_CHANNELS, padding) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
-        self.tail = nn.Conv2d(width, DETAIL_CHANNELS + 1, 3, padding=1)
+        self.tail = nn.Conv2d(width, DETAIL_CHANNELS + 1, 3, padding=padding)
         quieten(self.tail, 1e-3)
 
     def forward(
         self, image: Tensor, harm: Tensor | None = None, between: Callable[[], None] = lambda: None
     ) -> CoarseOutput:
-        """Image (n, 3, h, w) in [0, 1]; margins of ``reach`` pixels are influenced by the zero padding.
+        """Image (n, 3, h, w) in [0, 1].
 
         ``harm`` (n, ``HARM_CHANNELS``) or (n, ``HARM_CHANNELS``, h, w); None where nothing is known of it. ``between``
         is called before every block, and may raise.
@@ -147,10 +167,10 @@ class Coarse(nn.Module):
             x = block(x, told)
         features = self.norm(x).permute(0, 3, 1, 2)
         out = self.tail(features).float()
-        activity = local_activity(image)
+        activity = middle(local_activity(image), out.shape[-2:])
         gate = activity / (activity + self.quiet)
         amplitude = gate * torch.exp(out[:, DETAIL_CHANNELS:].clamp(-4, 4) - 4.5)
-        return CoarseOutput(gate * out[:, :DETAIL_CHANNELS], amplitude, features)
+        return CoarseOutput(gate * out[:, :DETAIL_CHANNELS], amplitude, middle(features, out.shape[-2:]))
 
 
 def time_embedding(timestep: Tensor, channels: int) -> Tensor:

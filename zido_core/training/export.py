@@ -30,13 +30,17 @@ STAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"mini": ("coarse", "re
 
 SHOWN: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "mini": {"vocabulary": list(VOCABULARY), "mixture": dict(zip(DEGRADATIONS, MIXTURE.shares, strict=True))},
+        "mini": {
+            "vocabulary": list(VOCABULARY),
+            "mixture": dict(zip(DEGRADATIONS, MIXTURE.shares, strict=True)),
+            "single": MIXTURE.single,
+        },
         "harm": {"mixture": dict(SHARES)},
     }
 )
 """What the networks were shown, and the words they know."""
 
-HISTORY = ("sha256", "recipes", "mixture", "curves", "before")
+HISTORY = ("sha256", "recipes", "mixture", "single", "curves", "before")
 """What a card tells of the model that the training went on from."""
 
 

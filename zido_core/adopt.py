@@ -18,7 +18,7 @@ from typing import Literal
 from .checkpoint import fault_of
 from .convert import convert
 from .errors import BadInput, InputNotFound, InputRefused, ModelMissing
-from .model_files import ModelFile, Obtainable, is_pickle
+from .model_files import ModelFile, Obtainable, is_embedded, is_pickle
 from .store import Store, sha256_of
 
 How = Literal["link", "copy", "symlink"]
@@ -71,7 +71,7 @@ def adopt(
         raise InputNotFound(f"there is no folder {folder}; expected one with files of models")
     found = recognise(folder, models)
     if not found:
-        names = ", ".join(model.name for model in models if any(not file.embedded for file in model.files))
+        names = ", ".join(model.name for model in models if not is_embedded(model))
         raise ModelMissing(f"{folder} has no file of {names}; `zido models path --files` lists what they are called")
     with store.lock(check=check, on_wait=lambda owner: on_note(f"waiting for {owner}, which changes the models")):
         taken, refused = [], []

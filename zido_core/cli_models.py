@@ -15,10 +15,10 @@ from .catalog import MODELS
 from .errors import BadInput, InvalidOptions, ModelMissing
 from .interrupt import Interrupt
 from .job import CancelToken, Progress, Stage
-from .model_files import ModelFile, Obtainable, licences_of
+from .model_files import ModelFile, Obtainable, is_embedded, licences_of
 from .obtain import Transfer, get, lacking
 from .runner import OK
-from .store import PACKAGE, Store, everything, is_embedded, is_offered, listed, wanted
+from .store import PACKAGE, Store, everything, is_offered, listed, wanted
 from .terminal import models_text
 from .wire import encode
 from .words import amount, duration

@@ -130,6 +130,11 @@ class Obtainable(Protocol):
     def files(self) -> tuple[ModelFile, ...]: ...
 
 
+def is_embedded(model: Obtainable) -> bool:
+    """Whether it ships with zido."""
+    return all(file.embedded for file in model.files)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileSet:
     """Files that belong together without being a model."""

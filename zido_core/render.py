@@ -19,6 +19,7 @@ from .block_windows import windows_of
 from .blocks import Block
 from .catalog import describe
 from .keeping import Keeper, Slot
+from .model_files import is_embedded
 from .options import ResolvedOptions
 from .priors import look_work, steered
 from .prompts.base import Prompt, Tag
@@ -106,8 +107,9 @@ def render(
     condition = backbone.condition(torch.from_numpy(image), place, bank.prompts, picture.add, options, told)
     latents = None
     if options.diffuses:
-        embedded = all(file.embedded for file in backbone.descriptor.files)
-        show = partial(_show, on_image, backbone, condition, options) if on_image is not None and embedded else None
+        show = None
+        if on_image is not None and is_embedded(backbone.descriptor):  # the others show nothing without an autoencoder
+            show = partial(_show, on_image, backbone, condition, options)
         latents = _sample(backbone, condition, block, bank, options, advance, slot, show)
     enlarged = backbone.decode(condition, latents, fidelity=options.fidelity)
     picture.complete()

@@ -18,7 +18,7 @@ from typing import Literal
 from .catalog import MODELS, describe
 from .errors import ModelMissing
 from .folders import home
-from .model_files import DAPE, ModelFile, Obtainable
+from .model_files import DAPE, ModelFile, Obtainable, is_embedded
 from .store_lock import StoreLock
 from .store_records import Record, Records
 
@@ -42,11 +42,6 @@ def wanted(name: str) -> Obtainable:
 def everything() -> tuple[Obtainable, ...]:
     """All models and taggers that have files."""
     return (*MODELS.values(), *FILE_SETS.values())
-
-
-def is_embedded(model: Obtainable) -> bool:
-    """Whether it ships with zido."""
-    return all(file.embedded for file in model.files)
 
 
 def resolve(model: Obtainable, model_dir: str | os.PathLike[str] | None = None) -> Path:

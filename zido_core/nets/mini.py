@@ -68,7 +68,7 @@ def middle(x: Tensor, size: Sequence[int], dim: int = -2) -> Tensor:
     return x
 
 
-def quieten(layer: nn.Module | None, std: float = 0.0) -> None:
+def quieten(layer: nn.Module, std: float = 0.0) -> None:
     """Start a layer with weights of this deviation and no bias, so that a block begins close to the identity."""
     if isinstance(layer, (nn.Linear, nn.Conv2d)) and layer.bias is not None:
         nn.init.normal_(layer.weight, std=std)
@@ -78,11 +78,11 @@ def quieten(layer: nn.Module | None, std: float = 0.0) -> None:
 class GatedBlock(nn.Module):
     """Depthwise 3x3 mixing, then channel mixing, both gated and normalised; ``(n, h, w, c)``.
 
-    With ``condition`` channels the two normalisations are scaled and shifted by a vector, of each sample (time and
+    The two normalisations are scaled and shifted by a vector of ``condition`` channels, of each sample (time and
     prompt) or of each of its pixels (harm). Without ``padding`` the outermost pixels are left out.
     """
 
-    def __init__(self, width: int, condition: int = 0, padding: int = 1) -> None:
+    def __init__(self, width: int, condition: int, padding: int = 1) -> None:
         super().__init__()
         self.padding = padding
         self.norm_space = nn.LayerNorm(width)
@@ -92,38 +92,37 @@ class GatedBlock(nn.Module):
         self.norm_channels = nn.LayerNorm(width)
         self.feed = nn.Sequential(nn.Linear(width, 2 * width), Gate(), nn.Linear(width, width))
         self.gate = Gate()
-        self.modulation = nn.Linear(condition, 4 * width) if condition else None
+        self.modulation = nn.Linear(condition, 4 * width)
         quieten(self.project, 0.1 / math.sqrt(width))
         quieten(self.feed[2], 0.1 / math.sqrt(width))
         quieten(self.modulation)
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """``condition``: (n, c), or (n, h, w, c) of at least as many pixels."""
-        mapped = condition is not None and condition.ndim == 4
-        told = middle(condition, x.shape[1:3], 1) if condition is not None and mapped else condition
+        mapped = condition.ndim == 4
+        if mapped:
+            condition = middle(condition, x.shape[1:3], 1)
         height, padding = x.shape[1], self.padding
         rows = max(STRIP // x[0, 0].numel(), 1)
         if rows >= height or x.device.type != "cpu" or torch.is_grad_enabled():
-            return self._of(x, told)
+            return self._of(x, condition)
         strips = []
         for start in range(1 - padding, height - 1 + padding, rows):
             first = max(start - 1, 0)
             seen = slice(first, start + rows + 1)
-            strip = self._of(x[:, seen], told[:, seen] if told is not None and mapped else told)
+            strip = self._of(x[:, seen], condition[:, seen] if mapped else condition)
             strips.append(strip[:, (start - first) * padding :][:, :rows])
         return torch.cat(strips, 1)
 
-    def _of(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def _of(self, x: Tensor, condition: Tensor) -> Tensor:
         space = self._told(self.norm_space(x), condition, 0)
         mixed = self.depthwise(self.expand(space).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         x = middle(x, mixed.shape[1:3], 1) + self.project(self.gate(mixed))
         del space, mixed  # three times as large as an image of features
         return torch.add(x, self.feed(self._told(self.norm_channels(x), condition, 1)))
 
-    def _told(self, normed: Tensor, condition: Tensor | None, which: int) -> Tensor:
+    def _told(self, normed: Tensor, condition: Tensor, which: int) -> Tensor:
         """A normalised map, scaled and shifted by what the condition says for the first or the second of them."""
-        if self.modulation is None or condition is None:
-            return normed
         ours = slice(2 * which * normed.shape[-1], 2 * (which + 1) * normed.shape[-1])
         weight, bias = self.modulation.weight[ours], self.modulation.bias[ours]
         told = F.linear(condition, weight, bias)

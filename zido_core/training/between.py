@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 
 from ..content_hash import sha256_of
+from .objective import averaged
 
 
 def between(before: Path, after: Path, share: float, out: Path) -> None:
     """Write the checkpoint ``after`` with ``share`` of its averaged weights, and of those of ``before`` the rest."""
-    old, state = (torch.load(path, weights_only=True, map_location="cpu") for path in (before, after))
-    state["average"] = {name: torch.lerp(old["average"][name], new, share) for name, new in state["average"].items()}
+    old, state = averaged(before), torch.load(after, weights_only=True, map_location="cpu")
+    state["average"] = {name: torch.lerp(old[name], new, share) for name, new in state["average"].items()}
     state["recipe"] |= {"share": share, "shares_with": f"sha256:{sha256_of(before)}"}
     torch.save(state, out)
 

@@ -25,7 +25,7 @@ from zido_core.evaluate.meter import measured
 from zido_core.evaluate.methods import Loaded, parse_method, parse_methods
 from zido_core.evaluate.mixed import mixed_cases
 from zido_core.evaluate.protocols import STABLESR, ZIDO, choose_protocol
-from zido_core.evaluate.scores import METRICS, Metric, delta_e, scores_of
+from zido_core.evaluate.scores import METRICS, Metric, against_truth, delta_e, scores_of
 from zido_core.evaluate.tags import TagCounts, count_tags, histogram
 from zido_core.options import Options
 from zido_core.raster.reader import open_source
@@ -128,6 +128,18 @@ def test_protocols_of_the_papers():
 def test_wrong_protocols_are_explained(given, message):
     with pytest.raises(InvalidOptions, match=message):
         choose_protocol(**{"name": "zido"} | given)
+
+
+def test_shaved_borders_do_not_count(example_photo):
+    counted = {}
+    for name in ("zido", "classical"):
+        (case,) = cases("barn.png", example_photo, choose_protocol(name))
+        image = case.truth.image.copy()
+        image[:, :4] = 1 - image[:, :4]
+        image[:, :, -4:] = 1 - image[:, :, -4:]
+        counted[name] = against_truth(image, case)
+    assert counted["classical"]["psnr_y"] == np.inf
+    assert counted["zido"]["psnr_y"] < 30
 
 
 def test_images_too_small_for_a_protocol_are_refused(example_photo):

@@ -35,7 +35,12 @@ METHODS = "bicubic,lanczos,mini:fidelity=1,mini"
     help=f"bicubic, lanczos, or models with options: {METHODS},mini:prompts=none,steps=8. May be repeated; the first "
     "is what the others are measured against.",
 )
-@click.option("--protocol", default="zido", metavar="zido|stablesr", help="whole images in RGB, or 512 crops in Y")
+@click.option(
+    "--protocol",
+    default="zido",
+    metavar="zido|stablesr|classical",
+    help="whole images in RGB, 512 crops in Y, or whole images in Y with their borders cut off",
+)
 @click.option("--degradation", metavar="LIST", help="clean, light, medium, heavy, sensor; default: the protocol's")
 @click.option("--mixed", is_flag=True, help="scenes of four images each, degraded four ways; needs --crop")
 @click.option("--lr", metavar="DIR", help="take the inputs from this folder (same names, x4 after them allowed)")

@@ -65,6 +65,8 @@ class Case:
     """(h, w): where the input is measured."""
     scale: int
     """Factor of enlargement."""
+    border: int = 0
+    """Pixels of the truth along its borders that do not count."""
 
     @property
     def image(self) -> NDArray[np.float32]:
@@ -73,9 +75,11 @@ class Case:
 
     @property
     def known(self) -> Mask:
-        """(H, W): where truth and input are measured."""
-        size = Size(*self.truth.valid.shape)
-        return np.asarray(self.truth.valid & resize(self.valid[None], size, "nearest")[0])
+        """(H, W): where truth and input are measured, and count."""
+        size, border = Size(*self.truth.valid.shape), self.border
+        inner = np.zeros(size, bool)
+        inner[border : size.height - border, border : size.width - border] = True
+        return np.asarray(inner & self.truth.valid & resize(self.valid[None], size, "nearest")[0])
 
     def given(self, folder: Path) -> Path | NDArray[Any]:
         """What a model is handed: a file in ``folder`` for a raster, with a mask where it has gaps, else an array."""
@@ -145,11 +149,15 @@ def cases(name: str, path: Path, protocol: Protocol, lr_folder: Path | None = No
     if lr_folder is not None:
         yield _given_case(truth, path, protocol, lr_folder)
         return
-    scale = protocol.scale
-    valid = known_below(truth.valid, scale)
     for degradation in protocol.degradations:
-        numbers = _degraded(truth, degradation, protocol)
-        yield Case(truth=truth, degradation=degradation, numbers=numbers, valid=valid, scale=scale)
+        yield Case(
+            truth=truth,
+            degradation=degradation,
+            numbers=_degraded(truth, degradation, protocol),
+            valid=known_below(truth.valid, protocol.scale),
+            scale=protocol.scale,
+            border=protocol.border,
+        )
 
 
 def known_below(valid: Mask, scale: int) -> Mask:
@@ -194,6 +202,7 @@ def _given_case(truth: Truth, path: Path, protocol: Protocol, folder: Path) -> C
         numbers=_as_numbers(_filled(raster), truth.dtype),
         valid=_valid(raster),
         scale=protocol.scale,
+        border=protocol.border,
     )
 
 

@@ -80,6 +80,7 @@ def scene(quadrants: Sequence[Truth], protocol: Protocol) -> Case:
         numbers=np.rint(joined([part.transpose(2, 0, 1) for part in small]) * 255).astype(np.uint8),
         valid=known_below(truth.valid, scale),
         scale=scale,
+        border=protocol.border,
     )
 
 

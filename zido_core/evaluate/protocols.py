@@ -31,7 +31,7 @@ class Protocol:
     """What it is, and of which paper."""
 
     channel: Channel
-    """What PSNR and SSIM of the main table are measured in: all bands, or Y of YCbCr (BT.601). No border is cut off."""
+    """What PSNR and SSIM of the main table are measured in: all bands, or Y of YCbCr (BT.601)."""
 
     crop: int | None
     """Side of the square taken from the middle of the truth, pixels; None: the whole image."""
@@ -41,6 +41,9 @@ class Protocol:
 
     scale: int = 4
     """Factor of enlargement."""
+
+    shaved: bool = False
+    """Whether ``scale`` pixels along the borders of a result do not count."""
 
     mixed: bool = False
     """Whether four images share a scene, each degraded another way, instead of ``degradations`` of every image."""
@@ -57,6 +60,7 @@ class Protocol:
             "crop": self.crop,
             "degradations": list(self.degradations),
             "scale": self.scale,
+            "shaved": self.shaved,
             "mixed": self.mixed,
             "seed": self.seed,
         }
@@ -73,6 +77,11 @@ class Protocol:
             least = self.scale if self.crop is None else self.crop
             raise BadInput(f"{name} has {size.height} x {size.width} pixels; expected {least} x {least} or more")
         return Tile(row, col, height, width)
+
+    @property
+    def border(self) -> int:
+        """Pixels along the borders of a result that do not count."""
+        return self.scale if self.shaved else 0
 
     def random(self, name: str, degradation: Degradation) -> np.random.Generator:
         """The same numbers for the same image, whatever else is evaluated."""
@@ -95,7 +104,16 @@ STABLESR = Protocol(
     degradations=("medium",),
 )
 
-PROTOCOLS: Mapping[str, Protocol] = {protocol.name: protocol for protocol in (ZIDO, STABLESR)}
+CLASSICAL = Protocol(
+    name="classical",
+    title="SRCNN and those after it (Set5, Set14, BSD100, Urban100): bicubic reduction, Y channel, shaved borders",
+    channel="y",
+    crop=None,
+    degradations=("clean",),
+    shaved=True,
+)
+
+PROTOCOLS: Mapping[str, Protocol] = {protocol.name: protocol for protocol in (ZIDO, STABLESR, CLASSICAL)}
 
 
 def choose_protocol(

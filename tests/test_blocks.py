@@ -16,7 +16,7 @@ from tests.rasters import DIFFUSED, TILES, read
 from zido_core import compute
 from zido_core import setup as decisions
 from zido_core import survey as surveying
-from zido_core.blocks import CUT, MARGIN, Block, Canvas, canvas_of, layout_of, shown_size
+from zido_core.blocks import CUT, HALO, Block, Canvas, canvas_of, layout_of, shown_size
 from zido_core.device import DeviceInfo
 from zido_core.metrics.consistency import seam_ratio
 from zido_core.options import Options
@@ -113,7 +113,7 @@ def test_blocks_lie_as_they_say(size: Size, side: int, pixels_per_latent: int) -
         assert block.index == index
         count[block.core.slices] += 1
         assert block.extent.contains(block.core)
-        assert block.region.contains(block.extent.pad(MARGIN, size))
+        assert block.region.contains(block.extent.pad(HALO, size))
         check_tiles(block, whole)
     assert (count == 1).all()
     assert len(layout) == index + 1
@@ -127,7 +127,7 @@ def check_tiles(block: Block, whole: Canvas) -> None:
     latents = Fraction(1, whole.pixels_per_latent)
     for tile in set(whole.grid.tiles) - set(tiles):
         seen = tile.scaled(whole.pixels_per_latent)
-        assert seen.intersect(block.extent.pad(MARGIN, whole.size)) is None, latents
+        assert seen.intersect(block.extent.pad(HALO, whole.size)) is None, latents
     reach = Tile(row, col, *block.grid.canvas).scaled(whole.pixels_per_latent)
     assert block.region == reach.intersect(Tile.whole(whole.size))
 

@@ -66,6 +66,12 @@ def test_the_precision_suits_model_and_device(machine, requested, name, capabili
     assert device.choose_precision(requested, name, {"cpu": "fp32", "cuda": "bf16"}) == chosen
 
 
+@pytest.mark.parametrize(("able", "chosen"), [(True, "bf16"), (False, "fp32")])
+def test_a_processor_computes_in_bf16_if_it_can(monkeypatch, able, chosen):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
+    assert device.choose_precision("auto", "cpu", MINI.precisions) == chosen
+
+
 def test_half_precision_on_a_cpu_is_refused():
     with pytest.raises(InvalidOptions, match="fp16 needs a GPU"):
         device.choose_precision("fp16", "cpu", MINI.precisions)

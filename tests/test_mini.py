@@ -10,20 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import smooth_pixels
-from zido_core import embedded
+from zido_core import Upscaler, embedded
 from zido_core.backbones import load_backbone, mini
 from zido_core.backbones.base import Told
+from zido_core.blocks import HALO
 from zido_core.catalog import MINI
 from zido_core.errors import ModelMissing
 from zido_core.nets import mini as nets
+from zido_core.nets.depthwise import Depthwise
 from zido_core.nets.mini import (
     HARM_CHANNELS,
     SCALE,
     Coarse,
     GatedBlock,
     Refiner,
+    briefly,
     local_activity,
     middle,
     refiner_condition,
@@ -80,29 +84,63 @@ def test_a_constant_gets_no_detail_and_no_amplitude_whatever_the_weights(untrain
 
 def test_without_padding_the_coarse_network_gives_the_middle_of_the_same(untrained) -> None:
     coarse, _ = untrained
-    bare = Coarse(padding=0).eval()
+    bare = Coarse(padded=False).eval()
     bare.load_state_dict(coarse.state_dict())
-    image, harm = torch.rand(1, 3, 40, 44), torch.rand(1, HARM_CHANNELS, 40, 44)
+    image, harm = torch.rand(1, 3, 60, 64), torch.rand(1, HARM_CHANNELS, 60, 64)
     with torch.no_grad():
         outs = coarse(image, harm), bare(image, harm)
     for whole, inner in zip(*outs, strict=True):
-        assert inner.shape[-2:] == (40 - 2 * coarse.reach, 44 - 2 * coarse.reach)
+        assert inner.shape[-2:] == (60 - 2 * coarse.reach, 64 - 2 * coarse.reach)
         assert torch.allclose(middle(whole, inner.shape[-2:]), inner, atol=1e-5)
 
 
-@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("reach", [1, 2])
+@pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("condition", [(2, 4), (2, 21, 12, 4)])
-def test_blocks_give_the_same_strip_by_strip(monkeypatch, padding: int, condition: tuple[int, ...]) -> None:
+def test_blocks_give_the_same_strip_by_strip(monkeypatch, reach: int, padded: bool, condition: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    block, x = GatedBlock(8, 4, padding).eval(), torch.randn(2, 21, 12, 8)
+    block, x = GatedBlock(8, 4, reach=reach, padded=padded).eval(), torch.randn(2, 21, 12, 8)
     torch.nn.init.normal_(block.modulation.weight)
     told, outs = torch.rand(condition), []
     for rows in (1, 4, 21):
         monkeypatch.setattr(nets, "STRIP", rows * 12 * 8)
         with torch.no_grad():
             outs.append(block(x, told))
-    assert outs[0].shape == (2, 19 + 2 * padding, 10 + 2 * padding, 8)
+    lost = 0 if padded else 2 * reach
+    assert outs[0].shape == (2, 21 - lost, 12 - lost, 8)
     assert all(torch.allclose(out, outs[-1], atol=1e-6) for out in outs)
+
+
+@pytest.mark.parametrize(
+    ("told", "brief"), [((0, 0, 0), True), ((0, 0, 1), True), ((0, 1, 1), False), ((0.5, 0, 0), False)]
+)
+def test_what_everybody_is_told_is_told_once_with_the_same_bytes(
+    monkeypatch, told: tuple[float, ...], brief: bool
+) -> None:
+    torch.manual_seed(0)
+    block, x = GatedBlock(8, 3, reach=2).eval(), torch.randn(1, 21, 12, 8)
+    for weight in block.modulation.parameters():
+        torch.nn.init.normal_(weight)
+    everywhere = torch.tensor(told, dtype=torch.float32).expand(1, 21, 12, 3)
+    assert (briefly(everywhere).ndim == 2) == brief
+    other = everywhere.clone()
+    other[0, -1, -1] += 0.25
+    assert briefly(other).ndim == 4
+    monkeypatch.setattr(nets, "STRIP", 4 * 12 * 8)
+    with torch.no_grad():
+        outs = [block(x, each) for each in (everywhere, other)]
+    assert torch.equal(outs[0][:, :16], outs[1][:, :16])  # the last strips hear of the other pixel
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_wide_kernels_learn_as_any_convolution_does(padded: bool) -> None:
+    torch.manual_seed(0)
+    layer = Depthwise(6, reach=2, padded=padded)
+    image = torch.randn(2, 6, 13, 9, requires_grad=True)
+    same = torch.nn.functional.conv2d(image, layer.weight, layer.bias, padding=layer.padding, groups=6)
+    gradients = [torch.autograd.grad(out.square().sum(), [image, *layer.parameters()]) for out in (layer(image), same)]
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_the_coarse_network_sees_no_farther_than_it_says(untrained) -> None:
@@ -115,6 +153,10 @@ def test_the_coarse_network_sees_no_farther_than_it_says(untrained) -> None:
         outs = [coarse(each) for each in (image, other)]
     for one, two in zip(*outs, strict=True):
         assert torch.allclose(one[..., centre, centre], two[..., centre, centre], atol=1e-5)
+
+
+def test_blocks_of_an_image_have_the_margin_that_the_coarse_network_sees(untrained) -> None:
+    assert untrained[0].reach <= HALO
 
 
 @pytest.mark.parametrize("size", [(40, 56), (33, 70)])
@@ -333,3 +375,14 @@ def test_its_card_names_words_that_the_tagger_knows(backbone) -> None:
 
     card = json.loads((embedded.FOLDER / "mini.json").read_text())
     assert card["vocabulary"] == list(VOCABULARY)[: backbone.vocabulary]
+
+
+@pytest.mark.parametrize("fidelity", [0.0, 1.0])
+def test_half_precision_on_a_cpu_stays_near(upscaler, example_photo, fidelity: float) -> None:
+    image = np.asarray(Image.open(example_photo).convert("RGB"))[:64, :96]
+    whole, half = (
+        each.upscale(image, fidelity=fidelity).image.astype(int)
+        for each in (upscaler, Upscaler.load(device="cpu", precision="bf16"))
+    )
+    assert 0 < np.abs(whole - half).max() <= 8
+    assert np.abs(whole - half).mean() < 0.5

@@ -19,7 +19,7 @@ from torch import nn
 from zido_core.backbones.mini import harm_in
 from zido_core.content_hash import sha256_of
 from zido_core.nets.harm_sense import HarmSense
-from zido_core.nets.mini import Refiner
+from zido_core.nets.mini import Coarse, Refiner
 from zido_core.prompts.degradation import said
 from zido_core.prompts.vocabulary import VOCABULARY
 from zido_core.training import harm_sense
@@ -182,6 +182,15 @@ def test_a_model_is_trained_further_from_another_runs_weights(images, folder, tm
     main()
     told = torch.load(tmp_path / "on/coarse.pt", weights_only=True)["recipe"]["start"]
     assert told == f"sha256:{hashlib.sha256((tmp_path / 'coarse.pt').read_bytes()).hexdigest()}"
+
+
+def test_kernels_that_grow_begin_with_what_the_smaller_ones_did():
+    torch.manual_seed(1)
+    narrow = Coarse(block_reach=1)
+    grown = start(CoarseObjective(), Recipe(stage="coarse"), weights=narrow.state_dict()).average
+    image = torch.rand(1, 3, 20, 20)
+    assert grown.reach > narrow.reach
+    assert torch.allclose(grown(image).residual, narrow(image).residual, atol=1e-6)
 
 
 def test_two_processes_train_as_one_with_the_crops_of_both(folder, images, tmp_path):

@@ -18,7 +18,10 @@ from itertools import pairwise
 from .tiling.grid import Grid, Size, Tile, even_grid, partition
 
 MARGIN = 16
-"""Input pixels around an extent that networks with bounded reach look at."""
+"""Input pixels around a cut in which blocks are blended, at the least."""
+
+HALO = 28
+"""Input pixels around an extent whose tiles are computed, too: as far as networks with bounded reach look."""
 
 CUT = 64
 """Cores begin at multiples of so many input pixels, which are whole tiles of an output of four times the size."""
@@ -214,7 +217,7 @@ def canvas_of(
     return Canvas(size=size, shown=shown, grid=grid, pixels_per_latent=factor)
 
 
-def layout_of(canvas: Canvas, block_size: int, *, reach: int = MARGIN, halo: int = MARGIN) -> Layout:
+def layout_of(canvas: Canvas, block_size: int, *, reach: int = MARGIN, halo: int = HALO) -> Layout:
     """Blocks whose cores have at most ``block_size`` input pixels a side, blended ``reach`` pixels around a cut.
 
     Where cores are short, the reach is at most half of the shortest: of three blocks in a row, the first and the

@@ -69,7 +69,7 @@ def choose_precision(requested: Precision, device: str, preferred: Mapping[str, 
     if requested != "auto":
         return requested
     chosen = preferred.get(kind, "fp32")
-    return "fp32" if chosen == "bf16" and kind == "cuda" and not _bf16_in_hardware(device) else chosen
+    return "fp32" if chosen == "bf16" and not _bf16_in_hardware(device) else chosen
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:
@@ -83,6 +83,8 @@ def torch_dtype(precision: Precision) -> torch.dtype:
 def _bf16_in_hardware(device: str) -> bool:
     import torch
 
+    if device == "cpu":
+        return torch.cpu._is_avx512_bf16_supported()
     return torch.cuda.get_device_capability(device)[0] >= 8
 
 

@@ -14,8 +14,11 @@ from .tiling.grid import Size, Tile, partition
 PIECE = 2048
 """Pixels at the model's scale along the side of a piece: bounds the memory of finishing."""
 
+WHOLE_MARGIN = 16
+"""Input pixels around a piece that back-projection looks at, at scales that are whole numbers."""
+
 FRACTIONAL_MARGIN = 48
-"""Input pixels around a piece at scales that are no whole numbers, where back-projection takes many passes."""
+"""The same at others, where back-projection takes many passes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,13 +14,13 @@ import numpy as np
 
 from . import device as devices
 from . import pace
-from .blocks import MARGIN, Canvas, Layout, canvas_of, layout_of
+from .blocks import HALO, MARGIN, Canvas, Layout, canvas_of, layout_of
 from .catalog import ModelDescriptor, describe
 from .color import REACH
 from .errors import InvalidOptions, OutputNotWritable
 from .job import Plan
 from .options import Options, ResolvedOptions, resolve
-from .pieces import FRACTIONAL_MARGIN, PIECE, Pieces
+from .pieces import FRACTIONAL_MARGIN, PIECE, WHOLE_MARGIN, Pieces
 from .prompts.compose import Region
 from .prompts.regions import load_regions
 from .raster.band_plan import BandPlan, plan_bands
@@ -90,7 +90,7 @@ class Setup:
             self.canvas,
             max(1, self.block_size // factor),
             reach=max(MARGIN, -(-options.tile_overlap // (2 * factor))),
-            halo=MARGIN + (options.tile_size // factor if moving else 0),  # windows in an extent lie in the region
+            halo=HALO + (options.tile_size // factor if moving else 0),  # windows in an extent lie in the region
         )
 
     @cached_property
@@ -102,7 +102,7 @@ class Setup:
         return Pieces(
             size=self.info.size,
             side=PIECE // factor,
-            margin=MARGIN if whole_factor else FRACTIONAL_MARGIN,
+            margin=WHOLE_MARGIN if whole_factor else FRACTIONAL_MARGIN,
             sight=-(-REACH // factor) + 2 if local else 0,
         )
 

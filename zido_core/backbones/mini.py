@@ -41,7 +41,7 @@ from ..tiling.grid import Size, Tile, partition
 from ..tiling.weights import tile_weights
 from .base import ScheduleSpec, Told
 
-COARSE_TILE = 192
+COARSE_TILE = 256
 """Input pixels that the coarse network sees at once, without its margin: bounds memory, and leaves enough tiles for all
 threads. Never changes the result."""
 
@@ -80,7 +80,7 @@ class MiniBackbone:
         self.precision = precision
         weights = embedded("mini")
         self.weights_hash, self.vocabulary = weights.sha256, len(weights.tensors["refiner.tags.names"])
-        self.coarse, self.refiner = Coarse(padding=0), Refiner(vocabulary=self.vocabulary)
+        self.coarse, self.refiner = Coarse(padded=False), Refiner(vocabulary=self.vocabulary)
         for name, network in (("coarse", self.coarse), ("refiner", self.refiner)):
             network.load_state_dict(weights.part(name), assign=True)
             network.eval().requires_grad_(False).to(device)
@@ -169,7 +169,7 @@ class MiniBackbone:
         out = []
         for start in range(0, len(tiles), step):
             part = slice(start, start + step)
-            maps = torch.stack([crop(condition.maps, tile) for tile in tiles[part]]).float()
+            maps = torch.stack([crop(condition.maps, tile).float() for tile in tiles[part]])
             times = timestep.to(self.device).expand(len(maps))
             out.append(self.refiner(latents[part], times, maps, levels[part]))
         return torch.cat(out)

@@ -148,7 +148,7 @@ class ModelDescriptor:
     """Back-projection for photographs."""
 
     precisions: Mapping[str, Precision]
-    """The precision that ``auto`` means for each kind of device: cpu, cuda, mps."""
+    """The precision that ``auto`` means for each kind of device: cpu, cuda, mps; fp32 where bf16 is not in hardware."""
 
     bytes_per_pixel: int
     """Working memory per input pixel of a block, measured."""

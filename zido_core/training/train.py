@@ -207,12 +207,13 @@ def start(
 ) -> Progress:
     """Network, its average and its optimiser; what an objective has frozen is left out.
 
-    What ``weights`` lack begins as in a new network.
+    What ``weights`` lack begins as in a new network; kernels that are larger there begin with zeros around.
     """
     torch.manual_seed(recipe.seed)
     network, average = objective.network(), objective.network()
     if weights is not None:
-        network.load_state_dict({**network.state_dict(), **weights})
+        fresh = network.state_dict()
+        network.load_state_dict(fresh | {name: widened(value, fresh[name]) for name, value in weights.items()})
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     network, average = network.to(device), average.to(device)
@@ -222,6 +223,14 @@ def start(
         average=average,
         optimizers=optimizers_of(network, recipe.optimiser, recipe.weight_decay),
     )
+
+
+def widened(kernels: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
+    """A convolution's kernels in the middle of zeros, as large as the new ones: they do what they did."""
+    if kernels.ndim < 4:
+        return kernels
+    margin = (fresh.shape[-1] - kernels.shape[-1]) // 2
+    return nn.functional.pad(kernels, (margin,) * 4)
 
 
 def train_step(

@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from tests.rasters import COARSE
+from zido_core.catalog import MINI
+from zido_core.device import choose_precision
 from zido_core.errors import OutputNotWritable
 from zido_core.finish import Finished
 from zido_core.manifest import Manifest, tile_borders
@@ -62,7 +64,7 @@ def test_record_is_json_and_complete(manifest: Manifest) -> None:
     assert (record["tiles"], record["blocks"]) == (6, 1)
     assert record["input"]["size"] == [40, 60]
     assert record["output"]["size"] == [160, 240]
-    assert record["options"]["precision"] == "fp32"
+    assert record["options"]["precision"] == choose_precision("auto", "cpu", MINI.precisions)
     assert {"torch", "numpy", "rasterio"} <= record["versions"].keys()
 
 

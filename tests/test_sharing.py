@@ -31,8 +31,8 @@ from zido_core.work.claims import claim, is_busy
 from zido_core.work.folder import Description, WorkFolder, work_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = {"preset": "preview", "block_size": 256, "device": "cpu"}
-WORDS = ["--preset", "preview", "--block-size", "256", "--device", "cpu"]
+QUICK = {"preset": "preview", "block_size": 256, "device": "cpu", "precision": "fp32"}
+WORDS = ["--preset", "preview", "--block-size", "256", "--device", "cpu", "--precision", "fp32"]
 
 
 @pytest.fixture

@@ -42,8 +42,8 @@ from ..tiling.weights import tile_weights
 from .base import ScheduleSpec, Told
 
 COARSE_TILE = 256
-"""Input pixels that the coarse network sees at once, without its margin: bounds memory, and leaves enough tiles for all
-threads. Never changes the result."""
+"""Side of what the coarse network sees at once, without its margin, input pixels: bounds memory. Half of it where there
+would not be enough for all threads. Never changes the result."""
 
 DECODED = 32
 """Rows of latents that become pixels at a time: bounds memory, and stays in the processor's cache."""
@@ -110,11 +110,13 @@ class MiniBackbone:
         )
         harm = harm_map(condition.levels, told, canvas)
         harm = F.pad(harm[None], (reach,) * 4, mode="replicate")
-        tiles = list(partition(canvas, COARSE_TILE))
-        workers = min(len(tiles), torch.get_num_threads()) if self.device.type == "cpu" else 1
-        with side_by_side(workers) as threads:
-            look = partial(self._look, padded, harm, condition, threads)
-            for tile, _ in zip(tiles, threads.map(look, tiles, heed=partial(advance, 0)), strict=True):
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        side = COARSE_TILE if canvas.height * canvas.width >= threads * COARSE_TILE**2 else COARSE_TILE // 2
+        tiles = list(partition(canvas, side))
+        workers = min(len(tiles), threads)
+        with side_by_side(workers) as team:
+            look = partial(self._look, padded, harm, condition, team)
+            for tile, _ in zip(tiles, team.map(look, tiles, heed=partial(advance, 0)), strict=True):
                 advance(tile.height * tile.width)
         return condition
 

@@ -74,8 +74,8 @@ def middle(x: Tensor, size: Sequence[int], dim: int = -2) -> Tensor:
 def briefly(condition: Tensor) -> Tensor:
     """A condition (n, h, w, c) as one (n, c) where everybody is told the same: nothing, or one thing fully.
 
-    Being told takes a seventh of the coarse network's time otherwise. Products with 0 and 1 are exact, and so are sums of
-    one term, so that bytes are the same; other levels could differ in the last bit from what a neighbour is told.
+    Being told takes a seventh of the coarse network's time otherwise. Products with 0 and 1 are exact, and so are sums
+    of one term, so that bytes are the same; other levels could differ in the last bit from what a neighbour is told.
     """
     first = condition[0, 0, 0]
     plain = bool(((first == 0) | (first == 1)).all()) and int(first.count_nonzero()) <= 1 and (condition == first).all()

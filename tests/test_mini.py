@@ -172,11 +172,15 @@ def test_coarse_tiles_equal_the_whole(backbone, monkeypatch, size: tuple[int, in
 
 def test_work_is_told_as_it_is_done(backbone, monkeypatch) -> None:
     monkeypatch.setattr(mini, "COARSE_TILE", 16)
-    for threads, tiles in ((1, 6), (8, 15)):
-        monkeypatch.setattr(torch, "get_num_threads", lambda count=threads: count)
-        told: list[int] = []
-        backbone.condition(picture(40, 24), Tile(0, 0, 40, 24), [Prompt()], told.append, OPTIONS)
-        assert (sum(told), sum(map(bool, told))) == (40 * 24, tiles)
+    before = torch.get_num_threads()
+    try:
+        for threads, tiles in ((1, 6), (8, 15)):
+            torch.set_num_threads(threads)
+            told: list[int] = []
+            backbone.condition(picture(40, 24), Tile(0, 0, 40, 24), [Prompt()], told.append, OPTIONS)
+            assert (sum(told), sum(map(bool, told))) == (40 * 24, tiles)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_nothing_is_kept_for_sampling_that_does_not_come(backbone) -> None:

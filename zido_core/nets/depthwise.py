@@ -1,4 +1,4 @@
-"""Depthwise convolution of 5 x 5 whose gradients are as fast on a CPU as those of 3 x 3."""
+"""Depthwise convolution of 5 x 5 that learns by the gradients of 3 x 3, which are fast on a CPU."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Depthwise(nn.Conv2d):
 class Wide(torch.autograd.Function):
     """A depthwise convolution of 5 x 5 that learns from four gradients of 3 x 3, one for each corner of its kernel.
 
-    oneDNN's gradient of a 5 x 5 kernel in bfloat16 takes 86 ms where that of 3 x 3 takes 0.6 ms (128 channels, 64 x 64
-    pixels, four examples, one core of an AMD EPYC).
+    oneDNN's gradient for a kernel of 5 x 5 in bfloat16 takes 86 ms where that of 3 x 3 takes 0.6 ms (128 channels,
+    64 x 64 pixels, four examples, one core of an AMD EPYC).
     """
 
     @staticmethod

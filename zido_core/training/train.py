@@ -213,7 +213,8 @@ def start(
     network, average = objective.network(), objective.network()
     if weights is not None:
         fresh = network.state_dict()
-        network.load_state_dict(fresh | {name: widened(value, fresh[name]) for name, value in weights.items()})
+        known = {name: widened(value, fresh.get(name, value)) for name, value in weights.items()}
+        network.load_state_dict(fresh | known)
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     network, average = network.to(device), average.to(device)
@@ -226,10 +227,13 @@ def start(
 
 
 def widened(kernels: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
-    """A convolution's kernels in the middle of zeros, as large as the new ones: they do what they did."""
+    """A convolution's kernels in the middle of zeros, as large as the new ones: they do what they did.
+
+    Nothing is cut off what is larger: it does not fit, and loading says so.
+    """
     if kernels.ndim < 4:
         return kernels
-    margin = (fresh.shape[-1] - kernels.shape[-1]) // 2
+    margin = max(0, (fresh.shape[-1] - kernels.shape[-1]) // 2)
     return nn.functional.pad(kernels, (margin,) * 4)
 
 
